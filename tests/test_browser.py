@@ -1,0 +1,56 @@
+"The report and the welcome notebook in a real Chromium. Screenshots go to $KDNB_SHOTS, if set."
+import os, re, time
+from pathlib import Path
+import pytest
+from kdnb.report import make_report
+pytestmark = pytest.mark.browser
+
+def shot(page, name):
+    if (d := os.environ.get("KDNB_SHOTS")): page.screenshot(path=f"{d}/{name}.png", full_page=name.startswith("report"))
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory): return make_report("compare", dict(steps=60), tmp_path_factory.mktemp("report"))
+
+def test_report_offline(report, page):
+    page.context.set_offline(True)
+    page.goto(report.as_uri()); page.locator(".js-plotly-plot .main-svg").first.wait_for()
+    page.wait_for_function("document.querySelectorAll('.js-plotly-plot').length == document.querySelectorAll('.fig').length")
+    shot(page, "report-1280")
+    assert page.urls==[report.as_uri()] and page.errors==[]
+    assert page.locator(".js-plotly-plot").count() >= 6
+    first = page.locator(".js-plotly-plot").first
+    first.scroll_into_view_if_needed(); box = first.locator(".nsewdrag").bounding_box()
+    page.mouse.move(box["x"]+box["width"]/2, box["y"]+box["height"]/2); page.locator(".hoverlayer .hovertext").first.wait_for()
+    first.locator(".legendtoggle").first.click(); page.wait_for_function("document.querySelector('.js-plotly-plot').data[0].visible == 'legendonly'")
+    assert "Traceback" not in page.content() and "nan" not in page.locator("table").first.inner_text().lower()
+
+def test_report_narrow(report, page):
+    page.set_viewport_size(dict(width=400, height=800)); page.goto(report.as_uri()); page.locator(".js-plotly-plot .main-svg").first.wait_for()
+    shot(page, "report-400")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+def test_model_text_cannot_act(tmp_path, page):
+    import nbformat
+    from kdnb.report import export
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", outputs=[nbformat.v4.new_output("display_data", data={"text/html": "<p id=x>hi</p><img src=x onerror=\"document.title='bad'\"><script>document.title='bad'</script>"})])])
+    page.goto(export(nb, tmp_path/"x.html").as_uri()); page.wait_for_timeout(300)
+    assert page.title()=="notebook" and all(u.startswith("file:") for u in page.urls)
+
+def test_welcome_distils_live(lab, page):
+    "`kdnb lab` opens the notebook; the first cell trains, the plot grows, Pause and Stop work, and the rest runs after"
+    listening = os.popen(f"ss -ltn 2>/dev/null | grep ':{lab.port} '").read()
+    assert "0.0.0.0" not in listening and "*:" not in listening, listening
+    lab.open(page, "welcome.ipynb"); lab.run_all(page)
+    fig = page.locator(".jp-OutputArea-output .js-plotly-plot").first; fig.wait_for(timeout=60_000)
+    points = lambda: fig.evaluate("d => d.data[0].x.length")
+    page.wait_for_function("document.querySelector('.jp-OutputArea-output .js-plotly-plot').data[0].x.length > 3", timeout=60_000)
+    a = points(); shot(page, "lab-running"); page.wait_for_timeout(1500); assert points() > a
+    status = page.locator("p[role=status]").first
+    assert re.search(r"step \d+ of 700", status.inner_text())
+    page.get_by_role("button", name="Pause", exact=True).first.click(); page.wait_for_timeout(700)
+    a = points(); page.wait_for_timeout(1200); assert points()==a
+    page.get_by_role("button", name="Go on", exact=True).first.click()
+    page.locator("p[role=status]", has_text="done: ").nth(1).wait_for(timeout=240_000)
+    page.locator(".jp-OutputArea-output .js-plotly-plot").nth(3).wait_for(timeout=60_000)    # the two comparisons after the runs
+    page.locator(".jp-OutputArea-output .js-plotly-plot").nth(3).scroll_into_view_if_needed(); page.wait_for_timeout(500)
+    shot(page, "lab-done"); assert page.locator(".jp-OutputArea-output[data-mime-type*=error]").count()==0

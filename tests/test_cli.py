@@ -1,0 +1,42 @@
+"The command line as a user meets it: results on stdout, talk on stderr, errors in a sentence."
+import json, subprocess, sys
+from pathlib import Path
+import pytest
+
+def test_report_prints_its_path_last(kdnb, tmp_path):
+    r = kdnb("report", "-p", "steps", 30, "-o", "out")
+    assert r.returncode==0, r.stderr
+    assert r.stdout.splitlines()==[str(tmp_path/"out/report.html")] and Path(r.stdout.strip()).is_file()
+    for said in ("starting a kernel", "run 1 of 2: forward KL", "run 2 of 2: reverse KL", "training by rkl", "coverage"): assert said in r.stderr, r.stderr
+    assert "Traceback" not in r.stderr and "Warning" not in r.stderr, r.stderr
+
+@pytest.mark.parametrize("words,said", [
+    (["report","-p","objectve","rkl"], "Did you mean 'objective'"),
+    (["report","-p","teacher","tyni"], "Did you mean 'tiny'"),
+    (["report","-p","objective","rlk"], "Did you mean 'rkl'"),
+    (["report","-p","steps","x"], "whole number"),
+    (["distill","-p","teacher","replay:a.jsonl","-p","objective","rkl","-p","student","smollm2-135m"], "needs the teacher's logits"),
+    (["distill","nothing.jsonl"], "no such file"),
+    (["resume","runs/none"], "no run there"),
+])
+def test_wrong_input(kdnb, tmp_path, words, said):
+    r = kdnb(*words)
+    assert r.returncode==2 and said in r.stderr and "Traceback" not in r.stderr and r.stdout=="", r.stderr
+    assert not list(tmp_path.iterdir()), "a refused command left files behind"
+
+def test_unknown_command(kdnb):
+    r = kdnb("reprot"); assert r.returncode==2 and "report" in r.stderr
+
+BAD = {"empty.jsonl": (b"", "is empty"), "line.jsonl": (b'{"prompt":"a","completion":"b"}\n'*16+b"{oops\n", "line 17"), "column.jsonl": (b'{"q":"a"}\n{"q":"b"}\n', "no column 'prompt'"),
+       "binary.jsonl": (b"\x89PNG\r\n\x1a\n\x00\x00", "not text"), "fake.parquet": (b"hello", "not a parquet file"), "ragged.csv": (b"prompt,completion\na,b\nc\n", "line 3")}
+@pytest.mark.parametrize("name", BAD)
+def test_bad_data(kdnb, tmp_path, name):
+    (tmp_path/name).write_bytes(BAD[name][0])
+    r = kdnb("distill", name); assert r.returncode==2 and name in r.stderr and BAD[name][1] in r.stderr and "Traceback" not in r.stderr, r.stderr
+
+def test_own_rows_in_parquet(kdnb, tmp_path):
+    import pandas as pd
+    pd.DataFrame(dict(ask=[f"tell {a} {p}" for p in ("sea","inn","hill") for a in ("old","young","quiet","proud")])).to_parquet(tmp_path/"mine.parquet")
+    r = kdnb("distill", "mine.parquet", "--prompt", "ask", "--completion", "", "-p", "teacher", "tiny", "-p", "skill", "tiny-tell", "-p", "steps", 5, "-p", "warm", 0)
+    assert r.returncode==0, r.stderr
+    folder = Path(r.stdout.strip()); assert json.loads((folder/"environment.json").read_text())["data_sha256"] and (folder/"student/model.safetensors").is_file()
