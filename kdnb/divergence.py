@@ -113,8 +113,8 @@ def _chunk_terms(logits, teacher, y, objective, options, temperature, t_squared)
 
 class _Fused(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, h, w, ht, wt, y, objective, options, temperature, t_squared, chunk, dtype):
-        n, grads = len(h), torch.is_grad_enabled() or h.requires_grad or w.requires_grad
+    def forward(ctx, h, w, ht, wt, y, objective, options, temperature, t_squared, chunk, dtype, grads):
+        n = len(h)
         wc, wtc = w.to(dtype), (None if wt is None else wt.to(dtype))
         gh = torch.empty_like(h) if grads else None
         gw = torch.zeros_like(w, dtype=torch.promote_types(w.dtype, torch.float32)) if grads else None
@@ -136,7 +136,7 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     def backward(ctx, g, _):
         gh, gw = ctx.saved_tensors
-        return g*gh, g*gw, *[None]*9
+        return g*gh, g*gw, *[None]*10
 
 def fused(
     student_hidden:Tensor,      # (tokens, width), only the tokens that count
@@ -156,5 +156,6 @@ def fused(
     if teacher_head is not None and len(teacher_head) != len(student_head):
         raise ValueError(f"the student's vocabulary has {len(student_head)} tokens and the teacher's {len(teacher_head)}: their distributions cannot be compared token by token")
     if teacher_hidden is None and objective.keys() - {"ce"}: raise ValueError(f"{', '.join(objective.keys()-{'ce'})} needs the teacher's hidden states")
-    loss, vals = _Fused.apply(student_hidden, student_head, teacher_hidden, teacher_head, targets, objective, options, temperature, t_squared, chunk, dtype or student_hidden.dtype)
+    grads = torch.is_grad_enabled() and (student_hidden.requires_grad or student_head.requires_grad)
+    loss, vals = _Fused.apply(student_hidden, student_head, teacher_hidden, teacher_head, targets, objective, options, temperature, t_squared, chunk, dtype or student_hidden.dtype, grads)
     return loss, dict(zip(objective, vals.tolist()))

@@ -20,7 +20,8 @@ def fidelity(
 ):                       # dict of nats a token, and shares
     "Cross-entropy on the rows and, against a teacher, KL both ways and top-1 agreement"
     import torch
-    P, C, sums, n = rows["prompt_ids"], rows["completion_ids"], {}, 0
+    P, C, sums, n = list(rows["prompt_ids"]), list(rows["completion_ids"]), {}, 0
+    full = None if teacher_hidden is None else teacher_head.float()
     with torch.inference_mode():
         for i in range(0, len(P), batch):
             ids, mask, at = (x.to(student.device) for x in positions(P[i:i+batch], C[i:i+batch]))
@@ -31,7 +32,7 @@ def fidelity(
                 got = dict(ce=ce_tokens(lq, y[j:j+256]))
                 if teacher_hidden is not None:
                     t = teacher_hidden[n+j:n+j+len(lq)].to(student.device)
-                    lp = log_probs(t.to(teacher_head.dtype) @ teacher_head.T)
+                    lp = log_probs(t.float() @ full.T)
                     got |= dict(kl_pq=TOKENS["fkl"](lq, lp), kl_qp=TOKENS["rkl"](lq, lp), agreement=(lq.argmax(-1)==lp.argmax(-1)).float())
                 for k,v in got.items(): sums[k] = sums.get(k, 0.) + v.double().sum().item()
             n += len(h)

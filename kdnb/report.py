@@ -127,27 +127,29 @@ def progress(
         with open(p, "a", encoding="utf-8") as f: f.write(json.dumps(keep)+"\n")
 
 class Terminal:
-    "Event sink for a terminal: a bar for what can be counted, a line for what happens"
+    "Event sink for a terminal: a bar for what can be counted, a line for what happens. In a log file the bar becomes a line every ten seconds"
     def __init__(self, stream=None):
-        self.out, self.bar, self.text = stream or sys.stderr, None, ""
-        self.slow = not getattr(self.out, "isatty", lambda: False)()
+        self.out, self.bar, self.told = stream or sys.stderr, None, 0.
+        self.tty = getattr(self.out, "isatty", lambda: False)()
     def close(self):
         if self.bar is not None: self.bar.close(); self.bar = None
-    def line(self, text): self.close(); print(text, file=self.out, flush=True)
-    def _count(self, done, total, unit, **post):
+    def line(self, text): self.close(); self.told = time.monotonic(); print(text, file=self.out, flush=True)
+    def _count(self, done, total, unit, post={}):
         from tqdm import tqdm
-        if self.bar is not None and self.bar.unit != unit: self.close()
-        if self.bar is None: self.bar = tqdm(total=total, unit=unit, file=self.out, initial=0 if done <= 1 else done-1, leave=False, dynamic_ncols=not self.slow, mininterval=10 if self.slow else .2)
-        self.bar.total = total; self.bar.update(done-self.bar.n)
-        if post: self.bar.set_postfix(post, refresh=False)
+        if not self.tty:
+            if time.monotonic()-self.told > 10: self.line(f"  {unit} {done} of {total}" + "".join(f", {k} {v}" for k,v in post.items()))
+            return
+        if self.bar is not None and self.bar.unit != " "+unit: self.close()
+        if self.bar is None: self.bar = tqdm(total=total, unit=" "+unit, file=self.out, initial=max(0, done-1), leave=False, dynamic_ncols=True)
+        self.bar.total = total; self.bar.set_postfix(post, refresh=False); self.bar.update(done-self.bar.n)
+        if done >= total: self.close()
     def __call__(self, e):
         k = e["kind"]
-        if k=="step": self._count(e["step"], e["total"], " step", **{a: f"{e[a]:.3f}" for a in ("loss","heldout_kl_pq") if a in e}, **({"tok/s": int(e["tokens_per_second"])} if e.get("tokens_per_second") else {}))
-        elif "done" in e and k=="phase":
-            self._count(e["done"], e["total"], " answer")
-            if e["done"] >= e["total"]: self.close()
+        if k=="step": self._count(e["step"], e["total"], "step", {**{a: f"{e[a]:.3f}" for a in ("loss","heldout_kl_pq") if a in e}, **({"tokens/s": int(e["tokens_per_second"])} if e.get("tokens_per_second") else {})})
+        elif k=="phase" and "done" in e: self._count(e["done"], e["total"], "answer")
         elif k in ("phase","note") and e.get("text"): self.line(f"  {e['text']}" if k=="note" else f"- {e['text']}")
-        elif k in ("stopped","failed"): self.line(f"! {e['text']}")
+        elif k=="stopped": self.line(f"! {e['text']}")
+        elif k=="failed": self.close()    # the caller says the error
         elif k=="done": self.line("  " + ", ".join(f"{a} {b:.3g}" for a,b in e["metrics"].items()))
 
 def _follow(path, sink, stop):

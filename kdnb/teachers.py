@@ -11,7 +11,7 @@ import contextlib, hashlib, os, shutil, subprocess, sys, tempfile, zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from .recipe import DATA, TEACHERS, RecipeError, teacher_kind
-from .skills import DataError, read_rows
+from .skills import DataError, hub_reachable
 
 # %% ../nbs/03_teachers.ipynb #6f1a9273
 def seeded(seed):
@@ -173,17 +173,10 @@ def _hub(say, dtype):
     from transformers.utils import logging as tl
     for kw in (dict(local_files_only=True), {}):
         if not kw:
-            if os.environ.get("HF_HUB_OFFLINE","0") not in ("0","") or not _reachable(): return None
+            if not hub_reachable(): return None
             say("fetching SmolLM2-135M-Instruct from the Hugging Face hub")
         try: return _lm(SMOL["hub"], "smollm2-135m", dict(source="hub" if not kw else "hub cache"), dtype=dtype, **kw)
         except (OSError, ValueError): pass
-
-def _reachable():
-    import socket
-    from urllib.parse import urlparse
-    from huggingface_hub.constants import ENDPOINT
-    try: socket.create_connection((urlparse(ENDPOINT).hostname, 443), timeout=3).close(); return True
-    except OSError: return False
 
 def load_smollm2(
     on_event=None, # told what happens
@@ -239,7 +232,7 @@ def load_teacher(
     elif kind=="smollm2-135m": lm = load_smollm2(on_event, dtype)
     else:
         where = name.removeprefix("hf:")
-        try: lm = _lm(where, name, dict(source=where), dtype=dtype)
+        try: lm = _lm(where, name, dict(source=where), dtype=dtype, local_files_only=Path(where).is_dir() or not hub_reachable())
         except (OSError, ValueError) as e:
             if isinstance(e, RecipeError): raise
             raise RecipeError(f"teacher '{name}' could not be loaded: {str(e).splitlines()[0][:300]} Check the name, the network, or give a local folder") from None

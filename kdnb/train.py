@@ -289,17 +289,34 @@ def _threads(small):
     try: yield
     finally: torch.set_num_threads(n)
 
+@contextlib.contextmanager
+def _no_bars():
+    "Silence the loading and saving bars of transformers and datasets; our events say more"
+    import datasets.utils as du
+    from transformers.utils import logging as tl
+    d, t = not du.are_progress_bars_disabled(), tl.is_progress_bar_enabled()
+    du.disable_progress_bars(); tl.disable_progress_bar()
+    try: yield
+    finally: d and du.enable_progress_bars(); t and tl.enable_progress_bar()
+
+_BUSY = set() # folders that this process is training
+
 def _train(self:Run):
     "Do what the recipe says, from wherever the folder has got to"
-    with _threads(self.recipe.teacher=="tiny" or self.recipe.student in TINY_STUDENTS): return _go_through(self)
+    if self.state=="done": return self
+    at = self.folder.resolve()
+    if at in _BUSY: raise TrainingError(f"{self.folder} is being trained in this process already. Wait for that run, or stop it")
+    if self.state in ("running","paused") and self.status.get("pid") != os.getpid():
+        raise TrainingError(f"{self.folder} is being trained by process {self.status['pid']}. Wait for it, or stop that process")
+    _BUSY.add(at)
+    try:
+        with _threads(self.recipe.teacher=="tiny" or self.recipe.student in TINY_STUDENTS), _no_bars(): return _go_through(self)
+    finally: _BUSY.discard(at)
 
 def _go_through(self):
     import torch
     r, f = self.recipe, self.folder
     device = pick_device(r.device)
-    if self.state in ("running","paused") and self.status.get("pid") != os.getpid():
-        raise TrainingError(f"{f} is being trained by process {self.status['pid']}. Wait for it, or stop that process")
-    if self.state=="done": return self
     f.mkdir(parents=True, exist_ok=True); write(f/"recipe.yaml", r.to_yaml()); self._status("running", text="loading")
     done = total = 0
     try:

@@ -46,7 +46,7 @@ def test_welcome_distils_live(lab, page):
     page.wait_for_function("document.querySelector('.jp-OutputArea-output .js-plotly-plot').data[0].x.length > 3", timeout=60_000)
     a = points(); shot(page, "lab-running"); page.wait_for_timeout(1500); assert points() > a
     status = page.locator("p[role=status]").first
-    assert re.search(r"step \d+ of 700", status.inner_text())
+    assert re.search(r"step \d+ of 1100", status.inner_text())
     page.get_by_role("button", name="Pause", exact=True).first.click(); page.wait_for_timeout(700)
     a = points(); page.wait_for_timeout(1200); assert points()==a
     page.get_by_role("button", name="Go on", exact=True).first.click()

@@ -36,7 +36,7 @@ def test_bad_data(kdnb, tmp_path, name):
 
 def test_own_rows_in_parquet(kdnb, tmp_path):
     import pandas as pd
-    pd.DataFrame(dict(ask=[f"tell {a} {p}" for p in ("sea","inn","hill") for a in ("old","young","quiet","proud")])).to_parquet(tmp_path/"mine.parquet")
+    pd.DataFrame(dict(ask=[f"{a} of {p}" for p in ("sea","inn","hill") for a in ("tell","sing","write","dream")])).to_parquet(tmp_path/"mine.parquet")
     r = kdnb("distill", "mine.parquet", "--prompt", "ask", "--completion", "", "-p", "teacher", "tiny", "-p", "skill", "tiny-tell", "-p", "steps", 5, "-p", "warm", 0)
     assert r.returncode==0, r.stderr
     folder = Path(r.stdout.strip()); assert json.loads((folder/"environment.json").read_text())["data_sha256"] and (folder/"student/model.safetensors").is_file()

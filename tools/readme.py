@@ -12,7 +12,7 @@ def readme(nb):
         s = "".join(c["source"]).strip()
         if not s or s.startswith("#| hide"): continue
         out.append(s if c["cell_type"]=="markdown" else f"```python\n{s}\n```")
-    return NOTE + "\n\n".join(out) + "\n"
+    return NOTE + "\n\n".join(out).replace("](images/", "](nbs/images/") + "\n"
 
 if __name__=="__main__":
     want, at = readme(json.loads((ROOT/"nbs/index.ipynb").read_text(encoding="utf-8"))), ROOT/"README.md"
