@@ -30,7 +30,9 @@ def pairs(
     for k,v in given or []:
         d = out
         *path, last = k.split(".")
-        for p in path: d = d.setdefault(p, {})
+        for p in path:
+            d = d.setdefault(p, {})
+            if not isinstance(d, dict): raise ValueError(f"'{p}' is given twice, as a value and as a group of fields in '{k}'")
         d[last] = parse_value(v)
     return out
 
@@ -54,14 +56,20 @@ def make_recipe(a):
     from kdnb.recipe import Recipe, RecipeError
     from kdnb.skills import READERS, DataError, load_skill
     what, params = a.recipe, pairs(a.p)
+    extra = [f"--{k}" for k,d in dict(data=None, prompt="prompt", completion="completion", columns=None, config="", split="train", limit=0).items() if getattr(a, k) != d]
     if what and Path(what).suffix.lower() in (".yaml",".yml"):
-        r = Recipe.from_yaml(Path(what))
-        return Recipe(**{**r.to_params(), **params}) if params else r
-    if what and Path(what).suffix.lower() in READERS: a.data, what = what, None
+        if extra: raise RecipeError(f"{', '.join(extra)} cannot stand beside a recipe file. Write them into {what} under 'data:'")
+        d = Recipe.from_yaml(Path(what)).to_params()
+        for k,v in params.items(): d[k] = {**d[k], **v} if isinstance(v, dict) and isinstance(d.get(k), dict) else v
+        return Recipe(**d)
+    if what and Path(what).suffix.lower() in READERS:
+        if a.data: raise RecipeError(f"two data files: {what} and --data {a.data}. Choose one")
+        a.data, what = what, None
+    elif extra and not a.data: raise RecipeError(f"{', '.join(extra)} needs a data file: kdnb distill FILE {' '.join(extra)} ...")
     if what: raise RecipeError(f"'{what}' is no recipe (.yaml) and no data file ({', '.join(READERS)}). A hub dataset is given as --data NAME")
     if a.data:
-        d = dict(source=a.data, prompt=a.prompt, completion=a.completion, columns=a.columns.split(",") if a.columns else [], split=a.split, limit=a.limit)
-        params = {"teacher": "smollm2-135m", "skill": "instruct", **params, "data": d}
+        d = dict(source=a.data, prompt=a.prompt, completion=a.completion, columns=a.columns.split(",") if a.columns else [], config=a.config, split=a.split, limit=a.limit)
+        params = {"teacher": "smollm2-135m", "skill": "instruct", **params, "data": {**d, **params.get("data", {})}}
     return Recipe.simple(**params)
 
 def distill(a):
@@ -70,7 +78,8 @@ def distill(a):
     r = make_recipe(a)
     load_skill(r.skill, r.data)    # broken data is found before a model loads
     from kdnb.report import Terminal
-    from kdnb.train import distill
+    from kdnb.train import Run, distill
+    if not a.fresh and Run(r, a.o).state=="done": print("this recipe was run before; its result is shown. Run it again with --fresh", file=sys.stderr)
     _finish(distill(r, a.o, [Terminal()], fresh=a.fresh))
 
 def resume(a):
@@ -105,13 +114,13 @@ def doctor(a):
     free = shutil.disk_usage(Path.cwd()).free/1e9; show(free > 2, f"{free:.0f} GB free here", "a run of SmolLM2 wants about 2 GB")
     t = load_teacher("tiny"); show(True, f"teacher tiny: {t.size:,} weights, {t.notes['source']}")
     smol = cache()/"smollm2-135m"; print(f"     teacher smollm2-135m: {'in ' if smol.is_dir() else 'not yet in '}{smol}" + ("" if smol.is_dir() else "; fetched on first use"))
-    if a.recipe:
+    if a.recipe or a.data or a.p:
         from kdnb.skills import load_skill
         try:
             r = make_recipe(a); s = load_skill(r.skill, r.data)
             show(True, f"recipe {r.run_id}: {len(s.seeds)} seed prompts, {len(s.heldout)} held out")
             pick_device(r.device)
-        except ValueError as e: show(False, f"recipe {a.recipe}: {e}")
+        except ValueError as e: show(False, f"recipe {a.recipe or ''}: {e}")
     if bad: raise SystemExit(1)
 
 def lab(a):
@@ -145,7 +154,7 @@ def parser():
         s.add_argument("-p", **value, help="set a field, such as teacher, student, objective, steps, lr, evaluation.every")
         s.add_argument("--data", help="a data file or the name of a hub dataset"); s.add_argument("--prompt", default="prompt", help="column of the prompt, or a template: \"Review: {text}\"")
         s.add_argument("--completion", default="completion", help="column or template of the completion; \"\" if the teacher shall write it")
-        s.add_argument("--columns", help="names of the columns, where the file has no header line: a,b"); s.add_argument("--split", default="train", help="split of a hub dataset"); s.add_argument("--limit", type=int, default=0, help="rows to read")
+        s.add_argument("--columns", help="names of the columns, where the file has no header line: a,b"); s.add_argument("--config", default="", help="configuration of a hub dataset"); s.add_argument("--split", default="train", help="split of a hub dataset"); s.add_argument("--limit", type=int, default=0, help="rows to read")
     s = add("distill", distill, "run one recipe and print its folder", "kdnb distill recipe.yaml", "kdnb distill -p objective rkl -p steps 100", "kdnb distill gsm8k.jsonl --prompt question --completion answer -p steps 50",
             "kdnb distill reviews.tsv --columns text,label --prompt \"Is this review good (1) or bad (0)? {text}\" --completion label")
     recipe(s); s.add_argument("-o", default="runs", metavar="DIR", help="folder of runs (default: runs)"); s.add_argument("--fresh", action="store_true", help="begin again even if this recipe was run before")
@@ -165,9 +174,10 @@ def main(
     _quiet()
     try: a.call(a); return 0
     except KeyboardInterrupt: print("interrupted", file=sys.stderr); return 130
-    except (ValueError, RuntimeError, OSError) as e:
+    except Exception as e:
         if os.environ.get("KDNB_DEBUG"): raise
-        print(f"error: {e}", file=sys.stderr); return 2
+        known = isinstance(e, (ValueError, RuntimeError, OSError))
+        print(f"error: {e}" if known else f"error: {type(e).__name__}: {e}. This is not your input's fault alone; KDNB_DEBUG=1 shows where it happened", file=sys.stderr); return 2
 
 def _quiet():
     "Silence the loading bars of transformers and datasets; ours say more"

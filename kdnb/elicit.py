@@ -7,7 +7,7 @@ __all__ = ['COLUMNS', 'METHODS', 'elicit', 'positions', 'feature']
 
 # %% ../nbs/05_elicit.ipynb #bf0c5710
 import hashlib
-from .recipe import Recipe, RecipeError
+from .recipe import Recipe, RecipeError, derive
 from .skills import DataError, load_skill
 from .teachers import LM, Replay, load_teacher, pad
 
@@ -27,13 +27,15 @@ def _labels(recipe, stage, skill, rows, teacher, lm, samples, temperature, seed,
                 text = r["completion"] if own else teacher.reply(r["prompt"], k)
                 if text is None: raise DataError(f"{teacher.name} has no reply to the prompt {r['prompt'][:80]!r}; every seed prompt needs one")
                 yield _row(lm, skill, r["prompt"], lm.completion_ids(text), text, method="data" if own else "labeling",
-                           teacher="" if own else teacher.name, sample=k, temperature=float("nan"), seed=-1)
+                           teacher="" if own else teacher.name, sample=k, temperature=float("nan"), seed="")
             if own: break
     else:
-        ask = [r["prompt"] for r in rows for _ in range(samples)]
+        fits = [r for r in rows if len(teacher.prompt_ids(skill.messages(r["prompt"]))) < teacher.context]
+        if on_event and len(fits) < len(rows): on_event(dict(kind="note", text=f"dropped {len(rows)-len(fits)} prompts longer than the {teacher.context} tokens that {teacher.name} reads; {len(fits)} kept"))
+        ask = [r["prompt"] for r in fits for _ in range(samples)]
         got = teacher.generate([teacher.prompt_ids(skill.messages(p)) for p in ask], temperature, max_new_tokens, seed, on_event=on_event)
         for i,(p,ids) in enumerate(zip(ask, got)):
-            yield _row(lm, skill, p, ids, teacher.text(ids), method="labeling", teacher=teacher.name, sample=i % samples, temperature=float(temperature), seed=seed)
+            yield _row(lm, skill, p, ids, teacher.text(ids), method="labeling", teacher=teacher.name, sample=i % samples, temperature=float(temperature), seed=str(seed))
 
 def _keep(rows, lm, what, on_event):
     "Drop rows without an answer or too long for the model, and say how many"
@@ -43,7 +45,7 @@ def _keep(rows, lm, what, on_event):
         elif len(r["prompt_ids"])+len(r["completion_ids"]) > lm.context: long += 1
         else: out.append(r)
     unk = lm.tokenizer.unk_token_id
-    strange = [] if unk is None else [r for r in out if unk in r["prompt_ids"]+r["completion_ids"]]
+    strange = [] if unk is None or unk in lm.ends else [r for r in out if unk in r["prompt_ids"]+(r["completion_ids"] if r["method"]=="data" or not r["seed"] else [])]
     if len(strange) > len(out)/10:
         r = strange[0]; word = next((w for w in (r["prompt"]+" "+r["completion"]).split() if unk in lm.tokenizer(w, add_special_tokens=False)["input_ids"]), "?")
         raise DataError(f"{len(strange)} of {len(out)} {what} rows hold words that `{lm.name}` does not know, such as {word!r}. Use data in its words, or a teacher that knows them, such as smollm2-135m")
@@ -70,7 +72,7 @@ def elicit(
     if lm is None: raise RecipeError(f"`{teacher.name}` has no tokenizer; pass the student as lm=")
     held = split=="heldout"
     rows = skill.heldout[:recipe.evaluation.prompts] if held else skill.seeds[:s.prompts or None]
-    seed = recipe.evaluation.seed if held else (recipe.seed*1000 + stage)*1000 + round
+    seed = recipe.evaluation.seed if held else derive(recipe.seed, "elicit", stage, round)
     got = _labels(recipe, s, skill, rows, teacher, lm, 1 if held else s.samples, 1. if held else s.sampling_temperature, seed,
                   recipe.evaluation.max_new_tokens if held else s.max_new_tokens, on_event)
     rows = _keep(list(got), lm, split, on_event)

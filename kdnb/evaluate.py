@@ -6,7 +6,7 @@
 __all__ = ['fidelity', 'answers', 'behaviour', 'mode_shares', 'rouge_l', 'evaluate', 'next_tokens', 'interval']
 
 # %% ../nbs/10_evaluate.ipynb #00b43050
-import math
+import math, re
 from .divergence import TOKENS, ce_tokens, log_probs
 from .elicit import feature, positions
 
@@ -21,6 +21,7 @@ def fidelity(
     "Cross-entropy on the rows and, against a teacher, KL both ways and top-1 agreement"
     import torch
     P, C, sums, n = list(rows["prompt_ids"]), list(rows["completion_ids"]), {}, 0
+    was = student.model.training; student.model.eval()
     full = None if teacher_hidden is None else teacher_head.float()
     with torch.inference_mode():
         for i in range(0, len(P), batch):
@@ -36,6 +37,7 @@ def fidelity(
                     got |= dict(kl_pq=TOKENS["fkl"](lq, lp), kl_qp=TOKENS["rkl"](lq, lp), agreement=(lq.argmax(-1)==lp.argmax(-1)).float())
                 for k,v in got.items(): sums[k] = sums.get(k, 0.) + v.double().sum().item()
             n += len(h)
+    student.model.train(was)
     return {k: v/n for k,v in sums.items()}
 
 # %% ../nbs/10_evaluate.ipynb #05c0a42e
@@ -88,7 +90,9 @@ def rouge_l(
 ):          # mean F1, 0 to 1
     "ROUGE-L F1 of pairs of texts (Lin 2004), by the rouge-score package"
     from rouge_score.rouge_scorer import RougeScorer
-    s = RougeScorer(["rougeL"])
+    class Words:    # the package's own tokenizer knows no letters but a to z
+        def tokenize(self, text): return re.findall(r"\w+", text.lower())
+    s = RougeScorer(["rougeL"], tokenizer=Words())
     return sum(s.score(x, y)["rougeL"].fmeasure for x,y in zip(a, b))/len(a)
 
 # %% ../nbs/10_evaluate.ipynb #cff1a6d6
@@ -121,8 +125,9 @@ def evaluate(
         ds = datasets.Dataset.from_dict(dict(prompt_ids=[student.prompt_ids(skill.messages(p)) for p in own["prompt"]], completion_ids=list(own["ids"])))
         m["kl_qp"] = fidelity(student, ds, feature(teacher, ds), teacher.head)["kl_qp"]
         table.insert(1, "teacher", answers(teacher, skill, rows, temperature=0, **kw)["text"])
-    else: table.insert(1, "teacher", [r["completion"] or "" for r in heldout.select(range(len(rows)))] if len(heldout)==len(rows) else "")
-    m["rouge_l"] = rouge_l(list(table["teacher"]), list(table["student"]))
+    else: table.insert(1, "teacher", table["prompt"].map(dict(zip(heldout["prompt"], heldout["completion"]))))
+    known = table.dropna(subset="teacher")
+    if len(known): m["rouge_l"] = rouge_l(list(known["teacher"]), list(known["student"]))
     return m, table, said
 
 # %% ../nbs/10_evaluate.ipynb #cc49052a

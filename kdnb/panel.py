@@ -88,6 +88,7 @@ class Watch:
         from IPython.display import display
         self.began, self.first = time.monotonic(), 0
         for r in self.run.history.to_dict("records"): self(dict(kind="eval", total=1, **{k:v for k,v in r.items() if v==v}))
+        self.draw()
         self.first = max([0, *(x[-1] for x,_ in self.data.values() if x)])
         self.run.sinks.append(self)
         if self.live: display(self.live); self.run.start()

@@ -7,10 +7,12 @@ __all__ = ['STYLE', 'SPARE', 'LABELS', 'POINTS', 'style', 'label', 'thin', 'loss
            'mode_bars', 'next_token_bars', 'text_table']
 
 # %% ../nbs/12_plots.ipynb #14041f3b
+from .recipe import OBJECTIVES
+
 STYLE = {  # run or objective -> colour, dash, marker
     "teacher": ("#000000","solid","circle"), "fkl": ("#0072B2","solid","circle"), "rkl": ("#D55E00","dash","diamond"), "jsd": ("#009E73","dot","square"),
     "gjsd": ("#CC79A7","dashdot","cross"), "ce": ("#E69F00","longdash","triangle-up"), "loss": ("#555555","solid","circle"), "grad_norm": ("#56B4E9","dot","x")}
-SPARE = [("#56B4E9","longdashdot","star"), ("#009E73","dot","square"), ("#CC79A7","dashdot","cross"), ("#E69F00","longdash","triangle-up"), ("#000000","dash","x")]
+SPARE = [("#56B4E9","longdashdot","star"), ("#F0E442","5px,2px","hexagon"), ("#999999","8px,3px,2px,3px","pentagon"), ("#882255","2px,6px","triangle-down"), ("#44AA99","12px,4px","bowtie")]
 LABELS = {"fkl": "forward KL", "rkl": "reverse KL", "jsd": "Jensen-Shannon", "gjsd": "generalised JSD", "ce": "SFT (cross-entropy)",
           "heldout_kl_pq": "held-out KL(p‖q), nats a token", "heldout_ce": "held-out cross-entropy, nats a token", "heldout_agreement": "held-out top-1 agreement",
           "loss": "training loss, nats a token"}
@@ -46,7 +48,7 @@ def loss_curve(
     "Each term of the training loss, and the held-out divergence, over the steps of one run"
     import plotly.graph_objects as go
     fig = _figure(title, "step", "nats a token")
-    for i,c in enumerate(c for c in history.columns if c in ("ce","fkl","rkl","jsd","gjsd")):
+    for i,c in enumerate(c for c in history.columns if c in OBJECTIVES):
         h = history[["step",c]].dropna(); colour, dash, _ = style(c, i)
         fig.add_scatter(x=thin(h["step"]), y=thin(h[c]), name=f"training {label(c)}", mode="lines", line=dict(color=colour, dash=dash, width=1.5), opacity=.7)
     for c in ("heldout_kl_pq","heldout_ce"):
@@ -111,4 +113,5 @@ def text_table(
     import pandas as pd
     from IPython.display import HTML
     with pd.option_context("display.max_colwidth", None):
-        return HTML(table.to_html(escape=True, index=False, border=0, float_format=lambda x: f"{x:.{digits}f}", na_rep="").replace("\\n", "<br>"))
+        lines = table.map(lambda v: v.replace("\n", "⏎ ") if isinstance(v, str) else v)
+        return HTML(lines.to_html(escape=True, index=False, border=0, float_format=lambda x: f"{x:.{digits}f}", na_rep=""))

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DATA', 'WHITE_BOX', 'TEACHERS', 'OBJECTIVES', 'METHODS', 'LATER', 'OPTIONS', 'TINY_STUDENTS', 'TINY_SKILLS',
-           'PRESETS', 'RecipeError', 'nearest', 'explain', 'Strict', 'teacher_kind', 'Stage', 'Data', 'Evaluation',
-           'skill_folder', 'Recipe']
+           'PRESETS', 'RecipeError', 'nearest', 'explain', 'derive', 'Strict', 'teacher_kind', 'Stage', 'Data',
+           'Evaluation', 'skill_folder', 'Recipe']
 
 # %% ../nbs/00_recipe.ipynb #b7ad6f6a
 import difflib, hashlib, json, math, re
@@ -40,9 +40,16 @@ def explain(
     return "\n".join(dict.fromkeys(out))
 
 # %% ../nbs/00_recipe.ipynb #9392c304
+def derive(
+    seed:int, # the recipe's
+    *parts,   # what is drawn: stage, round, step, ...
+):            # an integer below 2**63
+    "A seed of its own for everything that is drawn"
+    return int.from_bytes(hashlib.sha256(repr((seed, *parts)).encode()).digest()[:8], "big") >> 1
+
 class Strict(BaseModel):
     "A pydantic model that refuses unknown fields and explains itself"
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     def __init__(self, **kw):
         try: super().__init__(**kw)
         except ValidationError as e: raise RecipeError(explain(e)) from None
@@ -106,7 +113,7 @@ class Stage(Strict):
     samples: int = Field(1, ge=1)                 # answers a prompt
     prompts: int = Field(0, ge=0)                 # seed prompts used; 0 is all
     max_new_tokens: int = Field(48, ge=1)         # longest answer
-    rounds: int = Field(1, ge=1)                  # elicit and train again, with fresh samples
+    rounds: int = Field(1, ge=1)                  # elicit and train again; what the teacher samples is fresh each round
 
     @model_validator(mode="after")
     def _possible(self):
@@ -138,6 +145,7 @@ class Data(Strict):
     prompt: str = "prompt"         # a column, or a template with {columns} in braces
     completion: str = "completion" # likewise; "" if the data has none and the teacher shall write them
     columns: list[str] = []        # names of the columns where the file has no header line
+    config: str = ""               # configuration of a hub dataset, such as "main" of openai/gsm8k
     split: str = "train"           # of a hub dataset
     limit: int = Field(0, ge=0)    # rows read; 0 is all
     heldout: float = Field(.1, gt=0, lt=1) # share of rows kept for evaluation, never trained on
@@ -196,8 +204,8 @@ class Recipe(Strict):
         s = self.student
         if s.startswith("layers:") and not re.fullmatch(r"layers:(\d+(,\d+)*|1/\d+)", s):
             raise RecipeError(f"'student' is '{s}'; write layers:10 for ten layers of the teacher, layers:1/3 for a third, or layers:0,3,6 to name them")
-        if s.startswith("config:") and not re.fullmatch(r"config:\w+=\d+(,\w+=\d+)*", s):
-            raise RecipeError(f"'student' is '{s}'; write it like config:layers=2,width=64")
+        if s.startswith("config:") and not re.fullmatch(r"config:(layers|width|heads|mlp)=\d+(,(layers|width|heads|mlp)=\d+)*", s):
+            raise RecipeError(f"'student' is '{s}'; write it like config:layers=2,width=64, with heads= and mlp= if you like")
         if s in TINY_STUDENTS and kind not in ("tiny", "replay:"):
             raise RecipeError(f"'student' is {s}, which reads only the words of `tiny`; the teacher is `{self.teacher}`. "
                               "Use layers:N or config:layers=N,width=M, which share the teacher's tokenizer.")
@@ -213,7 +221,7 @@ TINY_SKILLS = ("tiny-tell", "tiny-sums", "tiny-working")
 # %% ../nbs/00_recipe.ipynb #47123192
 PRESETS = {
     "tiny":    dict(student="tiny-s", skill="tiny-tell", stage=dict(steps=400, batch=64, lr=1e-2, samples=32, max_new_tokens=24), warm=dict(steps=700, lr=2e-2), evaluation=dict(prompts=24, samples=64, max_new_tokens=24)),
-    "llm":     dict(student="layers:1/3", skill="instruct", stage=dict(steps=200, batch=8, lr=2e-3, samples=8, max_new_tokens=48), warm=None, evaluation=dict(every=40, prompts=40, samples=1)),
+    "llm":     dict(student="layers:1/3", skill="instruct", stage=dict(steps=200, batch=8, lr=2e-3, samples=6, max_new_tokens=48), warm=None, evaluation=dict(every=50, prompts=40, samples=1)),
     "replay:": dict(student="smollm2-135m", skill="instruct", stage=dict(steps=100, batch=8, lr=1e-4), warm=None, evaluation=dict(every=25, prompts=24, samples=1)),
 }
 
@@ -230,6 +238,9 @@ def _simple(cls,
     **stage,              # fields of `Stage`, to differ from the preset
 ):                        # Recipe
     "A recipe of one objective with settings that suit the teacher"
+    for name,v,kinds,words in (("teacher",teacher,str,"a name"), ("elicit",elicit,(str,list,type(None)),"a method or a list of them"),
+                               ("objective",objective,(str,dict,type(None)),"a name, or a mapping of names to weights"), ("evaluation",evaluation,(dict,type(None)),"fields such as evaluation.every")):
+        if not isinstance(v, kinds): raise RecipeError(f"'{name}' is {v!r}; expected {words}")
     kind = teacher_kind(teacher)
     p = PRESETS[kind if kind in PRESETS else "llm"]
     text_only = TEACHERS[kind][0] == {"text"}

@@ -9,7 +9,7 @@ __all__ = ['PLOTLY', 'WIDGET', 'BODY', 'export', 'templates', 'find_template', '
 # %% ../nbs/15_report.ipynb #70c25b7d
 import base64, hashlib, html, inspect, json, os, re, shutil, sys, threading, time
 from pathlib import Path
-from .recipe import DATA, OPTIONS, Recipe, RecipeError, nearest
+from .recipe import DATA, Data, Recipe, RecipeError, nearest
 
 # %% ../nbs/15_report.ipynb #87868a27
 PLOTLY, WIDGET = "application/vnd.plotly.v1+json", "application/vnd.jupyter.widget-view+json"
@@ -38,6 +38,7 @@ def _title(nb, default):
 
 def _no_addresses(body):
     "Addresses of pictures and media become dead attributes: the page asks nobody for anything"
+    body = re.sub(r"<(meta|base|link)\b[^>]*>", "", body, flags=re.I)
     return re.sub(r'(<[a-z]+\s[^>]*?)\b(src|srcset|poster)="(?!data:)([^"]*)"', r'\1data-\2="\3"', body)
 
 def export(
@@ -56,7 +57,7 @@ def export(
     body, read = _no_addresses(body), lambda f: (DATA/"reports"/f).read_text(encoding="utf-8")
     js = [get_plotlyjs(), read("draw.js")] if 'class="fig-data"' in body else []
     sha = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in js)
-    csp = f"default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-eval' {sha}"    # plotly compiles functions for WebGL
+    csp = f"default-src 'none'; form-action 'none'; base-uri 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-eval' {sha}"    # plotly compiles functions for WebGL
     page = f"""<!DOCTYPE html>
 <html lang="{html.escape(lang)}"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{csp}"><meta http-equiv="x-dns-prefetch-control" content="off">
 <meta name="viewport" content="width=device-width,initial-scale=1"><title>{html.escape(_title(nb, name))}</title>
@@ -109,10 +110,13 @@ def comparison(
     "The recipes that the report `compare` runs"
     if recipe:
         rs = [Recipe.from_yaml(t) for t in re.split(r"^---\s*$", recipe, flags=re.M) if t.strip()]
+        for part in ("teacher","skill","data","evaluation"):
+            if len({repr(getattr(r, part)) for r in rs}) > 1: raise RecipeError(f"these recipes differ in '{part}', so their measures cannot stand side by side. Make a report of each")
         names = ["+".join(o for o,w in r.stages[-1].objective.items() if w) for r in rs]
         return {n if names.count(n)==1 else f"{n} ({r.run_id[-4:]})": r for n,r in zip(names, rs)}
     objective = objective or ("fkl rkl" if teacher=="tiny" and elicit != "labeling" else "")
-    kw = {k:v for k,v in dict(student=student, skill=skill, elicit=elicit, steps=steps).items() if v}
+    data = Data(source=teacher.removeprefix("replay:")) if teacher.startswith("replay:") else None
+    kw = {k:v for k,v in dict(data=data, student=student, skill=skill, elicit=elicit, steps=steps).items() if v}
     make = lambda o: Recipe.simple(teacher, objective={k:1. for k in o.split("+")} if o else None, seed=seed, device=device, **kw)
     rs = [make(o) for o in objective.split() or [""]]
     return {"+".join(r.stages[-1].objective): r for r in rs}

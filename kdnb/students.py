@@ -66,7 +66,7 @@ def from_config(
         if k not in SIZES: raise RecipeError(f"student 'config:{spec}': '{k}' is unknown; choose from {', '.join(SIZES)}")
     d = {k:int(v) for k,v in d.items()}
     if min(d.values()) < 1: raise RecipeError(f"student 'config:{spec}': every size is 1 or more")
-    width, ratio = d.get("width", cfg.hidden_size), cfg.intermediate_size/cfg.hidden_size
+    width, ratio = d.get("width", cfg.hidden_size), (getattr(cfg, "intermediate_size", None) or 4*cfg.hidden_size)/cfg.hidden_size
     heads = d.get("heads", next((h for h in range(min(cfg.num_attention_heads, max(1, width//16)), 0, -1) if width % (2*h)==0), 1))
     if width % (2*heads): raise RecipeError(f"student 'config:{spec}': width {width} must be a multiple of twice the {heads} heads")
     new = dict(num_hidden_layers=d.get("layers", cfg.num_hidden_layers), hidden_size=width, num_attention_heads=heads, num_key_value_heads=heads,

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['TrainingError', 'Stopped', 'pick_device', 'pick_precision', 'batch_rows', 'lr_at', 'lessons', 'write', 'read_history',
-           'Run', 'distill', 'attach']
+           'Run', 'tune_allocator', 'distill', 'attach']
 
 # %% ../nbs/11_train.ipynb #62134aeb
 import contextlib, json, math, os, platform, shutil, threading, time
 from pathlib import Path
-from .recipe import OPTIONS, TINY_STUDENTS, Recipe, RecipeError
+from .recipe import OPTIONS, TINY_STUDENTS, Recipe, RecipeError, derive
 from .skills import load_skill
 from .teachers import LM, load_teacher
 from .students import load_student
@@ -57,7 +57,7 @@ def batch_rows(
     import torch
     out = []
     for at in range(step*batch, (step+1)*batch):
-        if not out or at % n==0: perm = torch.randperm(n, generator=torch.Generator().manual_seed(seed*1_000_003 + at//n)).tolist()
+        if not out or at % n==0: perm = torch.randperm(n, generator=torch.Generator().manual_seed(derive(seed, "order", at//n))).tolist()
         out.append(perm[at % n])
     return out
 
@@ -114,10 +114,10 @@ def lessons(
     named = dict(student.model.named_parameters())
     opt = torch.optim.AdamW(named.values(), lr=stage.lr, betas=(.9,.98), weight_decay=0., fused=student.device.type in ("cpu","cuda"))
     if optimizer: opt.state.update({named[n]: {k: v.clone() for k,v in s.items()} for n,s in optimizer.items()})
-    lesson, aopt = acc.prepare(lesson, opt)
+    lesson, aopt = acc.prepare(lesson, opt, device_placement=[False, False])
     student.model.train()
     for i in range(first, stage.steps):
-        torch.manual_seed(seed*1_000_003 + i)    # for dropout, where a student has it
+        torch.manual_seed(derive(seed, "step", i))    # for dropout, where a student has it
         rows = batch_rows(len(P), stage.batch, i, seed)
         ids, mask, at = (x.to(student.device) for x in positions([P[r] for r in rows], [C[r] for r in rows]))
         t = None if hidden is None else torch.cat([hidden[starts[r]:starts[r+1]] for r in rows]).to(student.device)
@@ -155,13 +155,13 @@ def read_history(
 
 def _save_checkpoint(folder, step, student, opt):
     from safetensors.torch import save_file
+    if (folder/f"checkpoint-{step}").is_dir(): return
     tmp = folder/f"checkpoint-{step}.tmp"; shutil.rmtree(tmp, ignore_errors=True); tmp.mkdir()
     save_file({n: p.detach().cpu().contiguous() for n,p in student.model.named_parameters()}, tmp/"model.safetensors")
     save_file({f"{n}|{k}": v.cpu().contiguous() for n,s in opt.items() for k,v in s.items()}, tmp/"optimizer.safetensors")
     old, new = _checkpoints(folder), folder/f"checkpoint-{step}"
-    shutil.rmtree(new, ignore_errors=True); os.replace(tmp, new)
-    for c in old:
-        if c != new: shutil.rmtree(c, ignore_errors=True)
+    os.replace(tmp, new)
+    for c in old: shutil.rmtree(c, ignore_errors=True)
 
 def _checkpoints(folder): return sorted((p for p in folder.glob("checkpoint-*") if p.suffix != ".tmp"), key=lambda p: int(p.name.split("-")[1]))
 
@@ -169,8 +169,9 @@ def _load_checkpoint(folder, student):
     "The newest whole checkpoint: its step and the optimiser's state; step 0 where there is none"
     from safetensors.torch import load_file
     for c in reversed(_checkpoints(folder)):
-        model, opt = load_file(c/"model.safetensors"), {}
-        for k,v in load_file(c/"optimizer.safetensors").items(): n, f = k.rsplit("|", 1); opt.setdefault(n, {})[f] = v.to(student.device)
+        try: model, state, opt = load_file(c/"model.safetensors"), load_file(c/"optimizer.safetensors"), {}
+        except Exception: continue    # damaged: an older one may be whole
+        for k,v in state.items(): n, f = k.rsplit("|", 1); opt.setdefault(n, {})[f] = v.to(student.device)
         for n,p in student.model.named_parameters(): p.data.copy_(model[n])
         return int(c.name.split("-")[1]), opt
     return 0, None
@@ -241,6 +242,18 @@ class Run:
     def _quietly(self):
         with contextlib.suppress(Exception): self.train()    # the failure is in status.json and was sent to the sinks
 
+    def _interrupts(self):
+        "In the main thread Ctrl-C asks the run to stop after its step, and a second one breaks it off"
+        import signal
+        @contextlib.contextmanager
+        def f():
+            if threading.current_thread() is not threading.main_thread(): yield; return
+            def ask(*_): self.stop(); signal.signal(signal.SIGINT, old)
+            old = signal.signal(signal.SIGINT, ask)
+            try: yield
+            finally: signal.signal(signal.SIGINT, old)
+        return f()
+
     def _emit(self, **event):
         for s in self.sinks: s(event)
         if event["kind"] != "step" and self._stop.is_set() and event["kind"]=="phase": raise Stopped
@@ -272,13 +285,22 @@ def _knowledge(run, name, teacher, lm, **kw):
         os.replace(tmp, at)
     return datasets.load_from_disk(str(at)), load_file(at/"hidden.safetensors")["hidden"] if need else None
 
+def _data_hash(run):
+    from kdnb.teachers import _sha256
+    src = Path(run.recipe.data.source) if run.recipe.data else None
+    return _sha256(src) if src and src.is_file() else None
+
+def _same_data(run):
+    "Refuse to go on with a run whose data has changed since it began"
+    p = run.folder/"environment.json"
+    if p.is_file() and json.loads(p.read_text())["data_sha256"] != _data_hash(run):
+        raise RecipeError(f"{run.recipe.data.source} has changed since the run {run.folder} began, so its history would mix two data sets. Begin again with fresh=True (--fresh)")
+
 def _environment(run, teacher, device, precision, why):
     import datasets, torch, transformers
-    src = Path(run.recipe.data.source) if run.recipe.data else None
-    from kdnb.teachers import _sha256
     return dict(kdnb=__import__("kdnb").__version__, python=platform.python_version(), torch=torch.__version__, transformers=transformers.__version__, datasets=datasets.__version__,
                 machine=platform.machine(), cores=os.cpu_count(), threads=torch.get_num_threads(), device=device, precision=precision, precision_because=why,
-                teacher=teacher.notes, data_sha256=_sha256(src) if src and src.is_file() else None)
+                teacher=teacher.notes, data_sha256=_data_hash(run))
 
 @contextlib.contextmanager
 def _threads(small):
@@ -299,27 +321,43 @@ def _no_bars():
     try: yield
     finally: d and du.enable_progress_bars(); t and tl.enable_progress_bar()
 
+def tune_allocator():
+    "Let glibc keep freed memory: a large vocabulary's chunks are then not paged in anew at every step. Linux only"
+    import ctypes
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6"); libc.mallopt(-3, 2**30); libc.mallopt(-1, 2**31-1)    # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
+
+_ONE = threading.Lock() # torch's generator and accelerate's state belong to the process: one run at a time
 _BUSY = set() # folders that this process is training
 
 def _train(self:Run):
     "Do what the recipe says, from wherever the folder has got to"
-    if self.state=="done": return self
+    if self.state=="done":
+        self._emit(kind="done", metrics=self.metrics, folder=str(self.folder))
+        return self
     at = self.folder.resolve()
     if at in _BUSY: raise TrainingError(f"{self.folder} is being trained in this process already. Wait for that run, or stop it")
     if self.state in ("running","paused") and self.status.get("pid") != os.getpid():
         raise TrainingError(f"{self.folder} is being trained by process {self.status['pid']}. Wait for it, or stop that process")
-    _BUSY.add(at)
+    _BUSY.add(at); self._stop.clear()
     try:
-        with _threads(self.recipe.teacher=="tiny" or self.recipe.student in TINY_STUDENTS), _no_bars(): return _go_through(self)
+        if _ONE.locked(): self._emit(kind="phase", text="waiting for the other run of this process")
+        while not _ONE.acquire(timeout=.2):
+            if self._stop.is_set(): raise Stopped
+        try:
+          with self._interrupts(), _threads(self.recipe.teacher=="tiny" or self.recipe.student in TINY_STUDENTS), _no_bars(): return _go_through(self)
+        finally: _ONE.release()
+    except Stopped: self._emit(kind="stopped", text="stopped before it began", step=0); return self
     finally: _BUSY.discard(at)
 
 def _go_through(self):
     import torch
     r, f = self.recipe, self.folder
-    device = pick_device(r.device)
     f.mkdir(parents=True, exist_ok=True); write(f/"recipe.yaml", r.to_yaml()); self._status("running", text="loading")
     done = total = 0
     try:
+        device = pick_device(r.device)
+        _same_data(self)
         self._phase(f"loading teacher {r.teacher}", "loading")
         teacher = load_teacher(r.teacher, device, on_event=lambda e: self._emit(**e), data=r.data)
         lm = teacher if isinstance(teacher, LM) else None
@@ -327,6 +365,7 @@ def _go_through(self):
         lm = lm or student
         precision, why = pick_precision(r.precision, device, student.size)
         if precision=="bf16" and isinstance(teacher, LM): teacher.model.to(torch.bfloat16)
+        if device=="cpu" and student.size > 2e7: tune_allocator()
         if r.precision=="bf16" != precision: self._emit(kind="note", text=why)
         write(f/"environment.json", json.dumps(_environment(self, teacher, device, precision, why), indent=1))
         size = f"{teacher.size/1e6:.3g}M weights" if isinstance(teacher, LM) else "recorded text"
@@ -382,24 +421,24 @@ def _go_through(self):
 
 def _stage_loop(self, student, k, h, head, i, rnd, began, done, opt, precision, total, log, measure, keep):
     s, r = self.recipe.stages[i], self.recipe
-    state, last = None, max(done-began, 0)
+    state, last, whole = None, max(done-began, 0), None
     try:
-        for e in lessons(student, k, s, h, head, (r.seed*1000+i)*1000+rnd, last, opt, precision):
+        for e in lessons(student, k, s, h, head, derive(r.seed, "train", i, rnd), last, opt, precision):
             state, last = e.pop("_opt"), e["step"]
             at = began+last
             row = dict(step=at, stage=i, round=rnd, **{a:b for a,b in e.items() if a != "step"})
             due = r.evaluation.every and at % r.evaluation.every==0
             if due or at==total:
                 self._phase("", "measuring"); row |= measure(); student.model.train(); self._phase("", "training")
-            log.write(json.dumps(row)+"\n")
+            log.write(json.dumps(row)+"\n"); whole = at    # the weights of this row are what a checkpoint may hold
             self._tokens = getattr(self, "_tokens", 0)+e["tokens"]
-            if time.monotonic()-self._saved > 20 or last==s.steps: keep(at, state())
+            if time.monotonic()-self._saved > float(os.environ.get("KDNB_CHECKPOINT_SECONDS", 20)) or last==s.steps: keep(at, state())
             self._emit(kind="step", total=total, tokens_per_second=self._speed(), **row)
             if time.monotonic()-getattr(self, "_told", 0) > 1: self._told = time.monotonic(); self._status("running" if self._go.is_set() else "paused", step=at, total=total, tokens_per_second=self._speed())
             if not self._go.is_set(): self._emit(kind="paused", step=at); self._status("paused", step=at, total=total); self._go.wait()
             if self._stop.is_set(): raise Stopped
-    except (Stopped, KeyboardInterrupt, TrainingError):
-        if state: keep(began+last, state())
+    except (Stopped, TrainingError):
+        if whole: keep(whole, state())
         raise
 
 Run.train, Run._stage = _train, _stage_loop
@@ -427,6 +466,7 @@ def distill(
 ):                 # Run
     "Run a recipe to its end. A run of the same recipe that is in `out` is taken up where it stands"
     run = Run(recipe, out, sinks)
+    if not fresh: _same_data(run)
     if fresh and run.state not in ("running","paused"): shutil.rmtree(run.folder, ignore_errors=True)
     return run.train()
 

@@ -7,7 +7,8 @@ from kdnb.train import attach
 
 WORDS = ["-p","steps","80","-p","warm","60","-p","samples","4","-p","objective","rkl","-p","student","tiny-m"]
 
-def start(out): return subprocess.Popen([KDNB, "distill", *WORDS, "-o", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def start(out): # a checkpoint at every step: a kill lands inside a stage, between checkpoints, or in the middle of writing one
+    return subprocess.Popen([KDNB, "distill", *WORDS, "-o", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | dict(KDNB_CHECKPOINT_SECONDS="0"))
 
 def lines(out): return sum(len(p.read_bytes().splitlines()) for p in Path(out).glob("*/history.jsonl"))
 
@@ -24,7 +25,8 @@ def test_sigkill(tmp_path):
         if p.poll() is None: p.send_signal(signal.SIGKILL); killed += 1
         p.wait()
     run = attach(next((tmp_path/"broken").glob("*")))
-    assert killed and run.state=="killed", (at, run.status)
+    assert killed==2 and run.state=="killed", (at, run.status)
+    assert any(int(c.name.split("-")[1]) not in (60, 140) for c in run.folder.glob("checkpoint-*[0-9]")), "no checkpoint inside a stage"
     r = subprocess.run([KDNB, "resume", str(run.folder)], capture_output=True, text=True, timeout=300)
     assert r.returncode==0, r.stderr
     assert run.state=="done" and Path(r.stdout.strip())==run.folder
