@@ -131,8 +131,8 @@ def lab(a):
     cmd = [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", f"--ServerApp.root_dir={to.resolve()}", "--LabApp.default_url=/lab/tree/welcome.ipynb",
            *(["--no-browser"] if a.no_browser else []), *([f"--port={a.port}"] if a.port else []), *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid()==0 else [])]
     print(f"opening {to/'welcome.ipynb'}; stop with Ctrl-C", file=sys.stderr)
-    try: raise SystemExit(subprocess.call(cmd))
-    except KeyboardInterrupt: pass
+    if os.name=="posix": sys.stderr.flush(); os.execv(cmd[0], cmd)    # JupyterLab takes this process's place, and its signals
+    raise SystemExit(subprocess.call(cmd))
 
 # %% ../nbs/17_cli.ipynb #b78525ae
 def parser():

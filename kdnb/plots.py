@@ -29,8 +29,8 @@ def label(name): return LABELS.get(name, name)
 
 def _figure(title, x, y, **layout):
     import plotly.graph_objects as go
-    return go.Figure(layout=dict(template="plotly_white", title=dict(text=title, font_size=20), font_size=16, height=430, margin=dict(l=70,r=20,t=60,b=60),
-        xaxis_title=x, yaxis_title=y, legend=dict(orientation="h", y=1.02, yanchor="bottom", x=1, xanchor="right"), **layout))
+    return go.Figure(layout=dict(template="plotly_white", title=dict(text=title, font_size=20), font_size=16, height=430, margin=dict(l=70,r=20,t=60,b=100),
+        xaxis_title=x, yaxis_title=y, hovermode="x", legend=dict(orientation="h", y=-.2, yanchor="top", x=0), **layout))
 
 def thin(
     xs,       # any sequence

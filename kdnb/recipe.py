@@ -221,7 +221,7 @@ TINY_SKILLS = ("tiny-tell", "tiny-sums", "tiny-working")
 # %% ../nbs/00_recipe.ipynb #47123192
 PRESETS = {
     "tiny":    dict(student="tiny-s", skill="tiny-tell", stage=dict(steps=400, batch=64, lr=1e-2, samples=32, max_new_tokens=24), warm=dict(steps=700, lr=2e-2), evaluation=dict(prompts=24, samples=64, max_new_tokens=24)),
-    "llm":     dict(student="layers:1/3", skill="instruct", stage=dict(steps=200, batch=8, lr=2e-3, samples=6, max_new_tokens=48), warm=None, evaluation=dict(every=50, prompts=40, samples=1)),
+    "llm":     dict(student="layers:1/3", skill="instruct", stage=dict(steps=150, batch=8, lr=2e-3, samples=5, max_new_tokens=48), warm=None, evaluation=dict(every=50, prompts=40, samples=1)),
     "replay:": dict(student="smollm2-135m", skill="instruct", stage=dict(steps=100, batch=8, lr=1e-4), warm=None, evaluation=dict(every=25, prompts=24, samples=1)),
 }
 
@@ -244,7 +244,7 @@ def _simple(cls,
     kind = teacher_kind(teacher)
     p = PRESETS[kind if kind in PRESETS else "llm"]
     text_only = TEACHERS[kind][0] == {"text"}
-    elicit = elicit or ("labeling" if text_only else "feature")
+    elicit = elicit or ("labeling" if text_only and objective in (None, "ce") else "feature")
     objective = objective or ("ce" if text_only or elicit=="labeling" else "fkl")
     main = {**p["stage"], "elicit": [elicit] if isinstance(elicit, str) else list(elicit),
             "objective": {objective: 1.0} if isinstance(objective, str) else objective, **stage}

@@ -11,7 +11,7 @@ import contextlib, json, math, os, platform, shutil, threading, time
 from pathlib import Path
 from .recipe import OPTIONS, TINY_STUDENTS, Recipe, RecipeError, derive
 from .skills import load_skill
-from .teachers import LM, load_teacher
+from .teachers import LM, load_teacher, no_bars
 from .students import load_student
 from .elicit import elicit, feature, positions
 from .divergence import fused
@@ -311,16 +311,6 @@ def _threads(small):
     try: yield
     finally: torch.set_num_threads(n)
 
-@contextlib.contextmanager
-def _no_bars():
-    "Silence the loading and saving bars of transformers and datasets; our events say more"
-    import datasets.utils as du
-    from transformers.utils import logging as tl
-    d, t = not du.are_progress_bars_disabled(), tl.is_progress_bar_enabled()
-    du.disable_progress_bars(); tl.disable_progress_bar()
-    try: yield
-    finally: d and du.enable_progress_bars(); t and tl.enable_progress_bar()
-
 def tune_allocator():
     "Let glibc keep freed memory: a large vocabulary's chunks are then not paged in anew at every step. Linux only"
     import ctypes
@@ -345,7 +335,7 @@ def _train(self:Run):
         while not _ONE.acquire(timeout=.2):
             if self._stop.is_set(): raise Stopped
         try:
-          with self._interrupts(), _threads(self.recipe.teacher=="tiny" or self.recipe.student in TINY_STUDENTS), _no_bars(): return _go_through(self)
+          with self._interrupts(), _threads(self.recipe.teacher=="tiny" or self.recipe.student in TINY_STUDENTS), no_bars(): return _go_through(self)
         finally: _ONE.release()
     except Stopped: self._emit(kind="stopped", text="stopped before it began", step=0); return self
     finally: _BUSY.discard(at)

@@ -10,7 +10,7 @@ def test_gsm8k(data):
 def test_sst2(data):
     d = Data(source=str(data/"sst2_dev.tsv"), columns=["text","label"], prompt="Review: {text}\nGood (1) or bad (0)?", completion="label")
     train, held = load_data(d); rows = train+held
-    assert len(rows)==871 and {r["completion"] for r in rows}=={"0","1"}
+    assert len(rows)==872 and {r["completion"] for r in rows}=={"0","1"}
     s = load_skill("instruct", d); assert len(s.seeds)==len(train)
 
 def test_instruct_seeds_are_our_own(data):
