@@ -18,42 +18,51 @@ def _row(lm, skill, prompt, ids, text, **where):
     p = lm.prompt_ids(skill.messages(prompt))
     return dict(prompt=prompt, completion=text, prompt_ids=p, completion_ids=ids, prompt_hash=hashlib.sha256(prompt.encode()).hexdigest()[:16], **where)
 
-def _labels(recipe, stage, skill, rows, teacher, lm, samples, temperature, seed, max_new_tokens, on_event):
-    "Rows of teacher answers, or of the data's own completions"
-    own = "labeling" not in stage.elicit and all(r.get("completion") for r in rows)
-    if own or isinstance(teacher, Replay):
-        for k in range(samples):
-            for r in rows:
-                text = r["completion"] if own else teacher.reply(r["prompt"], k)
-                if text is None: raise DataError(f"{teacher.name} has no reply to the prompt {r['prompt'][:80]!r}; every seed prompt needs one")
-                yield _row(lm, skill, r["prompt"], lm.completion_ids(text), text, method="data" if own else "labeling",
-                           teacher="" if own else teacher.name, sample=k, temperature=float("nan"), seed="")
-            if own: break
-    else:
-        fits = [r for r in rows if len(teacher.prompt_ids(skill.messages(r["prompt"]))) < teacher.context]
-        if on_event and len(fits) < len(rows): on_event(dict(kind="note", text=f"dropped {len(rows)-len(fits)} prompts longer than the {teacher.context} tokens that {teacher.name} reads; {len(fits)} kept"))
-        ask = [r["prompt"] for r in fits for _ in range(samples)]
-        got = teacher.generate([teacher.prompt_ids(skill.messages(p)) for p in ask], temperature, max_new_tokens, seed, on_event=on_event)
-        for i,(p,ids) in enumerate(zip(ask, got)):
-            yield _row(lm, skill, p, ids, teacher.text(ids), method="labeling", teacher=teacher.name, sample=i % samples, temperature=float(temperature), seed=str(seed))
+# %% ../nbs/05_elicit.ipynb #0cbf0eaf
+def _recorded(skill, rows, lm, samples, reply, **where):
+    "Rows whose answer n is reply(row, n)"
+    for n in range(samples):
+        for r in rows: yield _row(lm, skill, r["prompt"], lm.completion_ids(text := reply(r, n)), text, sample=n, temperature=float("nan"), seed="", **where)
 
-def _keep(rows, lm, what, on_event):
-    "Drop rows without an answer or too long for the model, and say how many"
-    out, empty, long = [], 0, 0
-    for r in rows:
-        if not r["completion"].strip(): empty += 1
-        elif len(r["prompt_ids"])+len(r["completion_ids"]) > lm.context: long += 1
-        else: out.append(r)
+def _sampled(skill, rows, teacher, samples, temperature, seed, max_new_tokens, say):
+    "Rows that the teacher answers now, `samples` times each"
+    fits = [r["prompt"] for r in rows if len(teacher.prompt_ids(skill.messages(r["prompt"]))) < teacher.context]
+    if len(fits) < len(rows): say(dict(kind="note", text=f"dropped {len(rows)-len(fits)} prompts longer than the {teacher.context} tokens that {teacher.name} reads; {len(fits)} kept"))
+    ask = [p for p in fits for _ in range(samples)]
+    got = teacher.generate([teacher.prompt_ids(skill.messages(p)) for p in ask], temperature, max_new_tokens, seed, on_event=say)
+    for i,(p,ids) in enumerate(zip(ask, got)):
+        yield _row(teacher, skill, p, ids, teacher.text(ids), method="labeling", teacher=teacher.name, sample=i % samples, temperature=float(temperature), seed=str(seed))
+
+def _replied(teacher):
+    def f(row, n):
+        text = teacher.reply(row["prompt"], n)
+        if text is None: raise DataError(f"{teacher.name} has no reply to the prompt {row['prompt'][:80]!r}; every seed prompt needs one")
+        return text
+    return f
+
+# %% ../nbs/05_elicit.ipynb #93fc20c4
+def _unknown_words(rows, lm, what):
+    "Refuse rows of which more than a tenth hold words that the tokenizer does not know"
     unk = lm.tokenizer.unk_token_id
-    strange = [] if unk is None or unk in lm.ends else [r for r in out if unk in r["prompt_ids"]+(r["completion_ids"] if r["method"]=="data" or not r["seed"] else [])]
-    if len(strange) > len(out)/10:
-        r = strange[0]; word = next((w for w in (r["prompt"]+" "+r["completion"]).split() if unk in lm.tokenizer(w, add_special_tokens=False)["input_ids"]), "?")
-        raise DataError(f"{len(strange)} of {len(out)} {what} rows hold words that `{lm.name}` does not know, such as {word!r}. Use data in its words, or a teacher that knows them, such as smollm2-135m")
-    note = ", ".join([f"{n} {why}" for n,why in ((empty, "empty"), (long, f"longer than the model's {lm.context} tokens")) if n])
-    if not out: raise DataError(f"none of the {empty+long} {what} rows can be used: {note}")
-    if note and on_event: on_event(dict(kind="note", text=f"{what}: dropped {note}; {len(out)} kept"))
+    if unk is None or unk in lm.ends: return
+    strange = [r for r in rows if unk in r["prompt_ids"] or not r["seed"] and unk in r["completion_ids"]]
+    if len(strange) <= len(rows)/10: return
+    words = (strange[0]["prompt"]+" "+strange[0]["completion"]).split()
+    word = next((w for w in words if unk in lm.tokenizer(w, add_special_tokens=False)["input_ids"]), "?")
+    raise DataError(f"{len(strange)} of {len(rows)} {what} rows hold words that `{lm.name}` does not know, such as {word!r}. Use data in its words, or a teacher that knows them, such as smollm2-135m")
+
+def _keep(rows, lm, what, say):
+    "Drop rows without an answer or too long for the model, and say how many"
+    full = [r for r in rows if r["completion"].strip()]
+    out = [r for r in full if len(r["prompt_ids"])+len(r["completion_ids"]) <= lm.context]
+    _unknown_words(out, lm, what)
+    dropped = {"empty": len(rows)-len(full), f"longer than the model's {lm.context} tokens": len(full)-len(out)}
+    note = ", ".join(f"{n} {why}" for why,n in dropped.items() if n)
+    if not out: raise DataError(f"none of the {len(rows)} {what} rows can be used: {note}")
+    if note: say(dict(kind="note", text=f"{what}: dropped {note}; {len(out)} kept"))
     return out
 
+# %% ../nbs/05_elicit.ipynb #417b2b95
 def elicit(
     recipe:Recipe,     # what to ask for
     stage:int=0,       # which of its stages
@@ -65,17 +74,18 @@ def elicit(
 ):                     # datasets.Dataset with `COLUMNS`
     "Elicit a stage's knowledge from the teacher"
     import datasets
-    s = recipe.stages[stage]
+    s, e, say, held = recipe.stages[stage], recipe.evaluation, on_event or (lambda event: None), split=="heldout"
     skill = load_skill(recipe.skill, recipe.data)
     teacher = teacher or load_teacher(recipe.teacher, on_event=on_event, data=recipe.data)
     lm = lm or (teacher if isinstance(teacher, LM) else None)
     if lm is None: raise RecipeError(f"`{teacher.name}` has no tokenizer; pass the student as lm=")
-    held = split=="heldout"
-    rows = skill.heldout[:recipe.evaluation.prompts] if held else skill.seeds[:s.prompts or None]
-    seed = recipe.evaluation.seed if held else derive(recipe.seed, "elicit", stage, round)
-    got = _labels(recipe, s, skill, rows, teacher, lm, 1 if held else s.samples, 1. if held else s.sampling_temperature, seed,
-                  recipe.evaluation.max_new_tokens if held else s.max_new_tokens, on_event)
-    rows = _keep(list(got), lm, split, on_event)
+    rows = skill.heldout[:e.prompts] if held else skill.seeds[:s.prompts or None]
+    samples = 1 if held else s.samples
+    if "labeling" not in s.elicit and all(r.get("completion") for r in rows): got = _recorded(skill, rows, lm, 1, lambda r,n: r["completion"], method="data", teacher="")
+    elif isinstance(teacher, Replay): got = _recorded(skill, rows, lm, samples, _replied(teacher), method="labeling", teacher=teacher.name)
+    elif held: got = _sampled(skill, rows, teacher, 1, 1., e.seed, e.max_new_tokens, say)
+    else: got = _sampled(skill, rows, teacher, samples, s.sampling_temperature, derive(recipe.seed, "elicit", stage, round), s.max_new_tokens, say)
+    rows = _keep(list(got), lm, split, say)
     return datasets.Dataset.from_dict({c: [r[c] for r in rows] for c in COLUMNS})
 
 # %% ../nbs/05_elicit.ipynb #58600642
@@ -90,6 +100,7 @@ def positions(
     for i,(p,c) in enumerate(zip(prompt_ids, completion_ids)): at[i, len(p)-1:len(p)+len(c)-1] = True
     return ids, mask, at
 
+# %% ../nbs/05_elicit.ipynb #8a33b1ee
 def feature(
     lm:LM,         # the teacher
     knowledge,     # a dataset as `elicit` gives it

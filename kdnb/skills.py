@@ -8,7 +8,7 @@ __all__ = ['READERS', 'VERIFIERS', 'WORLD', 'FIELDS', 'DataError', 'read_rows', 
 
 # %% ../nbs/01_skills.ipynb #500e4ab8
 import csv, hashlib, importlib, io, json, re, string
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from .recipe import Data, RecipeError, nearest, skill_folder
 
@@ -24,6 +24,7 @@ def _text(path):
         if not ok: raise DataError(f"{path}, line {n}: this is not text in UTF-8; expected .jsonl, .csv, .tsv, .txt or .parquet")
     return raw.decode("utf-8-sig")
 
+# %% ../nbs/01_skills.ipynb #a59cb1f8
 def _jsonl(path, columns):
     for n,line in enumerate(_text(path).split("\n"), 1):
         if not line.strip(): continue
@@ -45,6 +46,7 @@ def _table(path, columns, sep):
         if len(row) != len(names): raise DataError(f"{path}, line {rows.line_num}: {len(row)} fields; expected {len(names)}: {', '.join(names)}")
         yield rows.line_num, dict(zip(names, row))
 
+# %% ../nbs/01_skills.ipynb #c3cbc506
 def _parquet(path, columns):
     import pyarrow.parquet as pq
     if not path.read_bytes().strip(): raise DataError(f"{path}: the file is empty")
@@ -69,6 +71,26 @@ def read_rows(
     return rows
 
 # %% ../nbs/01_skills.ipynb #1433bcdb
+def _fill(spec, row, where):
+    try: parts = list(string.Formatter().parse(spec)) if "{" in spec else [("", spec, "", None)]
+    except ValueError as e: raise DataError(f"the template {spec!r} is not whole: {e}") from None
+    out = []
+    for text,s,how,turn in parts:
+        out.append(text)
+        if s is None: continue
+        if how or turn: raise DataError(f"the template {spec!r} may hold columns in braces, without ':' and '!'")
+        if s not in row: raise DataError(f"{where}: no column '{s}'; the columns are {', '.join(map(str, row))}. {nearest(s, row)}")
+        if row[s] is None or not str(row[s]).strip(): raise DataError(f"{where}: column '{s}' is empty; expected text")
+        if not isinstance(row[s], (str, int, float)): raise DataError(f"{where}: column '{s}' holds a {type(row[s]).__name__}; expected text or a number")
+        out.append(str(row[s]))
+    return "".join(out)
+
+def _pair(row, where, prompt, completion, optional=False):
+    "Prompt and completion of a row; an optional completion may be missing"
+    have = completion and not (optional and row.get(completion) is None)
+    return dict(prompt=_fill(prompt, row, where), completion=_fill(completion, row, where) if have else None)
+
+# %% ../nbs/01_skills.ipynb #7db231cf
 def hub_reachable():
     "Whether the Hugging Face hub answers, asked once and briefly, because its own clients try for a minute"
     import os, socket
@@ -88,20 +110,7 @@ def _hub_rows(name, config_name, split):
         raise DataError(f"'{name}' is no file here, and as a hub dataset it could not be loaded: {str(e).splitlines()[0][:200] if str(e) else type(e).__name__}. "
                         f"Give the path of a {', '.join(READERS)} file, or check the name and the network") from None
 
-def _fill(spec, row, where):
-    try: parts = list(string.Formatter().parse(spec)) if "{" in spec else [("", spec, "", None)]
-    except ValueError as e: raise DataError(f"the template {spec!r} is not whole: {e}") from None
-    out = []
-    for text,s,how,turn in parts:
-        out.append(text)
-        if s is None: continue
-        if how or turn: raise DataError(f"the template {spec!r} may hold columns in braces, without ':' and '!'")
-        if s not in row: raise DataError(f"{where}: no column '{s}'; the columns are {', '.join(map(str, row))}. {nearest(s, row)}")
-        if row[s] is None or not str(row[s]).strip(): raise DataError(f"{where}: column '{s}' is empty; expected text")
-        if not isinstance(row[s], (str, int, float)): raise DataError(f"{where}: column '{s}' holds a {type(row[s]).__name__}; expected text or a number")
-        out.append(str(row[s]))
-    return "".join(out)
-
+# %% ../nbs/01_skills.ipynb #8b3b80e3
 def is_heldout(
     prompt:str,   # text of a prompt
     share:float,  # share kept for evaluation, 0 to 1
@@ -109,6 +118,16 @@ def is_heldout(
     "Decide by a hash of the prompt, so that equal prompts never stand on both sides"
     return int(hashlib.sha256(prompt.encode()).hexdigest()[:8], 16) < share*2**32
 
+def _two_sides(rows, share, source):
+    train, held = [], []
+    for r in rows: (held if is_heldout(r["prompt"], share) else train).append(r)
+    if held and train: return train, held
+    prompts = list(dict.fromkeys(r["prompt"] for r in rows))
+    if len(prompts) < 2: raise DataError(f"{source}: {len(prompts)} distinct prompt; expected at least 2, one to train on and one to hold out")
+    last = [r for r in rows if r["prompt"]==prompts[-1]]; rest = [r for r in rows if r["prompt"] != prompts[-1]]
+    return (rest, last) if train else (last, rest)    # so few rows that the hash took all or none: the last prompt stands alone
+
+# %% ../nbs/01_skills.ipynb #9d141e17
 def load_data(
     data:Data # where the rows are and which columns hold what
 ):            # two lists of dict(prompt, completion): to train on, and held out
@@ -118,22 +137,12 @@ def load_data(
     else: rows = _hub_rows(data.source, data.config, f"{data.split}[:{data.limit}]" if data.limit else data.split)
     if data.limit: rows = rows[:data.limit]
     has = data.completion and ("{" in data.completion or any(data.completion in r for _,r in rows) or data.completion != "completion")
+    nameless = data.source.endswith(("tsv","csv")) and not data.columns
     out = []
     for n,row in rows:
-        where = f"{data.source}, line {n}"
-        try: r = dict(prompt=_fill(data.prompt, row, where), completion=_fill(data.completion, row, where) if has else None)
-        except DataError as e:
-            hint = ". If the file has no header line, name its columns: columns=[...]" if n <= 2 and data.source.endswith(("tsv","csv")) and not data.columns else ""
-            raise DataError(f"{e}{hint}") from None
-        out.append(r)
-    train, held = [], []
-    for r in out: (held if is_heldout(r["prompt"], data.heldout) else train).append(r)
-    if not held or not train:
-        n = len({r["prompt"] for r in out})
-        if n < 2: raise DataError(f"{data.source}: {n} distinct prompt; expected at least 2, one to train on and one to hold out")
-        last = (train or held)[-1]["prompt"]; src, dst = (train, held) if train else (held, train)
-        dst += [r for r in src if r["prompt"]==last]; src[:] = [r for r in src if r["prompt"] != last]
-    return train, held
+        try: out.append(_pair(row, f"{data.source}, line {n}", data.prompt, data.completion if has else ""))
+        except DataError as e: raise DataError(f"{e}. If the file has no header line, name its columns: columns=[...]" if n <= 2 and nameless else str(e)) from None
+    return _two_sides(out, data.heldout, data.source)
 
 # %% ../nbs/01_skills.ipynb #734fd7d2
 def _number(prompt, text, reference): # the last number of a reply, as in GSM8K
@@ -143,6 +152,7 @@ def _number(prompt, text, reference): # the last number of a reply, as in GSM8K
 def _exact(prompt, text, reference): return " ".join(text.split()).lower()==" ".join((reference or "").split()).lower()
 VERIFIERS = dict(number=_number, exact=_exact)
 
+# %% ../nbs/01_skills.ipynb #826bbe5c
 WORLD = dict(verifier="verify", modes="distribution", mode="says") # what the name "world" stands for, in `02_tiny`
 
 def _lookup(d, field, table, where):
@@ -153,6 +163,7 @@ def _lookup(d, field, table, where):
     if isinstance(name, str) and name in table: return table[name]
     raise DataError(f"{where}: {field} '{name}' is unknown. {nearest(name, [*table, 'world'])}")
 
+# %% ../nbs/01_skills.ipynb #d5f9e32f
 @dataclass
 class Skill:
     "What the student shall be able to do, and how to tell"
@@ -178,16 +189,12 @@ class Skill:
         answer = self.parse(reply) if self.parse else reply
         return answer is not None and bool(self.verify(prompt, answer, reference))
 
+# %% ../nbs/01_skills.ipynb #7f1f4113
 FIELDS = ("name", "description", "template", "system", "parser", "verifier", "modes", "mode")
 
-def load_skill(
-    skill:str,      # a packaged skill, or a folder
-    data:Data=None, # seed knowledge in place of the skill's own
-    **functions     # parse, verify: Python functions that go before the folder's
-):                  # Skill
-    "Read a skill from its folder"
+def _fields(where):
+    "What a skill.yaml says, every value a text"
     import yaml
-    folder = skill_folder(skill); where = folder/"skill.yaml"
     try: d = yaml.safe_load(_text(where)) or {}
     except yaml.YAMLError as e: raise DataError(f"{where}: not YAML: {' '.join(str(e).split())}") from None
     if not isinstance(d, dict): raise DataError(f"{where}: expected lines such as 'description: ...'")
@@ -195,23 +202,41 @@ def load_skill(
         if k not in FIELDS: raise DataError(f"{where}: '{k}' is not a field. {nearest(k, FIELDS)}")
         if not isinstance(d[k], str): raise DataError(f"{where}: '{k}' is {d[k]!r}; expected text")
     if "{prompt}" not in d.get("template", "{prompt}"): raise DataError(f"{where}: the template must contain {{prompt}}; it is {d['template']!r}")
-    if data: seeds, held = load_data(data)
-    elif (folder/"heldout.jsonl").is_file(): seeds, held = (_seeds(folder/f) for f in ("seeds.jsonl", "heldout.jsonl"))
-    else: seeds, held = load_data(Data(source=str(folder/"seeds.jsonl")))
-    if (both := {r["prompt"] for r in seeds} & {r["prompt"] for r in held}): raise DataError(f"{folder}: {len(both)} prompts stand in seeds.jsonl and in heldout.jsonl, such as {min(both)[:60]!r}. What is held out must not be trained on")
-    parse = None
-    if d.get("parser"):
-        try: rx = re.compile(d["parser"], re.S)
-        except re.error as e: raise DataError(f"{where}: the parser is not a regular expression: {e}") from None
-        parse = lambda reply: m[m.re.groups and 1] if (m := rx.search(reply)) else None
-    s = Skill(d.get("name", folder.name), d.get("description", ""), seeds, held, d.get("template", "{prompt}"), d.get("system", ""), parse,
-              *(_lookup(d, f, VERIFIERS if f=="verifier" else {}, where) for f in ("verifier","modes","mode")))
-    if data: s.modes = s.mode = None
-    return replace(s, **functions)
+    return d
 
-def _seeds(path):
-    rows = read_rows(path)
-    for n,r in rows:
-        if "prompt" not in r: raise DataError(f"{path}, line {n}: no \"prompt\"; the fields are {', '.join(r)}")
-    fill = lambda n,r: dict(prompt=_fill("prompt", r, f"{path}, line {n}"), completion=_fill("completion", r, f"{path}, line {n}") if r.get("completion") is not None else None)
-    return [fill(n, r) for n,r in rows]
+# %% ../nbs/01_skills.ipynb #a26f6201
+def _own_rows(folder):
+    "Seeds and held-out rows of a skill's folder"
+    seeds, held = folder/"seeds.jsonl", folder/"heldout.jsonl"
+    if not held.is_file(): return load_data(Data(source=str(seeds)))
+    train, held = ([_pair(r, f"{p}, line {n}", "prompt", "completion", optional=True) for n,r in read_rows(p)] for p in (seeds, held))
+    both = {r["prompt"] for r in train} & {r["prompt"] for r in held}
+    if both: raise DataError(f"{folder}: {len(both)} prompts stand in seeds.jsonl and in heldout.jsonl, such as {min(both)[:60]!r}. What is held out must not be trained on")
+    return train, held
+
+def _parser(pattern, where):
+    "A function from a reply to what the pattern's first group, or else the pattern, matches in it"
+    import regex
+    if not pattern: return None
+    try: rx = regex.compile(pattern, regex.S)
+    except regex.error as e: raise DataError(f"{where}: the parser is not a regular expression: {e}") from None
+    def parse(reply):
+        try: m = rx.search(reply, timeout=1)
+        except TimeoutError: raise DataError(f"{where}: the parser {pattern!r} searched for more than a second in a reply of {len(reply)} characters. Write one that does not try so many ways") from None
+        return m and m[rx.groups and 1]
+    return parse
+
+# %% ../nbs/01_skills.ipynb #2dd68204
+def load_skill(
+    skill:str,      # a packaged skill, or a folder
+    data:Data=None, # seed knowledge in place of the skill's own
+    **functions     # parse, verify: Python functions that go before the folder's
+):                  # Skill
+    "Read a skill from its folder"
+    folder = skill_folder(skill); where = folder/"skill.yaml"
+    d = _fields(where)
+    seeds, held = load_data(data) if data else _own_rows(folder)
+    verify, modes, mode = (_lookup(d, f, VERIFIERS if f=="verifier" else {}, where) for f in ("verifier","modes","mode"))
+    if data: modes = mode = None    # the truth is known of the skill's own prompts only
+    s = Skill(d.get("name", folder.name), d.get("description", ""), seeds, held, d.get("template", "{prompt}"), d.get("system", ""), _parser(d.get("parser"), where), verify, modes, mode)
+    return replace(s, **functions)

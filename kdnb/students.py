@@ -55,27 +55,33 @@ def from_layers(
 TINY = {"tiny-xs": "layers=1,width=12,heads=2,mlp=24", "tiny-s": "layers=1,width=16,heads=2,mlp=32", "tiny-m": "layers=2,width=48,heads=4,mlp=96"}
 SIZES = dict(layers="num_hidden_layers", width="hidden_size", heads="num_attention_heads", mlp="intermediate_size")
 
+def _sizes(cfg, spec):
+    "What a spec such as layers=2,width=64 sets in a configuration; what it leaves open follows from the width"
+    d, wrong = dict(kv.split("=") for kv in spec.split(",")), f"student 'config:{spec}': "
+    for k in d:
+        if k not in SIZES: raise RecipeError(f"{wrong}'{k}' is unknown; choose from {', '.join(SIZES)}")
+    d = {k:int(v) for k,v in d.items()}
+    if min(d.values()) < 1: raise RecipeError(wrong+"every size is 1 or more")
+    width, ratio = d.get("width", cfg.hidden_size), (getattr(cfg, "intermediate_size", None) or 4*cfg.hidden_size)/cfg.hidden_size
+    heads = d.get("heads", next((h for h in range(min(cfg.num_attention_heads, max(1, width//16)), 0, -1) if width % (2*h)==0), 1))
+    if width % (2*heads): raise RecipeError(f"{wrong}width {width} must be a multiple of twice the {heads} heads")
+    return dict(num_hidden_layers=d.get("layers", cfg.num_hidden_layers), hidden_size=width, num_attention_heads=heads, num_key_value_heads=heads,
+                head_dim=width//heads, intermediate_size=d.get("mlp", round(ratio*width)))
+
+# %% ../nbs/04_students.ipynb #4dc19234
 def from_config(
     teacher:LM,  # gives architecture and vocabulary
     spec:str,    # such as "layers=2,width=64"
     seed:int=0,  # draws the weights
 ):               # a transformers model
     "A student of the teacher's architecture in another size, with fresh weights"
-    cfg, d = copy.deepcopy(teacher.model.config), dict(kv.split("=") for kv in spec.split(","))
-    for k in d:
-        if k not in SIZES: raise RecipeError(f"student 'config:{spec}': '{k}' is unknown; choose from {', '.join(SIZES)}")
-    d = {k:int(v) for k,v in d.items()}
-    if min(d.values()) < 1: raise RecipeError(f"student 'config:{spec}': every size is 1 or more")
-    width, ratio = d.get("width", cfg.hidden_size), (getattr(cfg, "intermediate_size", None) or 4*cfg.hidden_size)/cfg.hidden_size
-    heads = d.get("heads", next((h for h in range(min(cfg.num_attention_heads, max(1, width//16)), 0, -1) if width % (2*h)==0), 1))
-    if width % (2*heads): raise RecipeError(f"student 'config:{spec}': width {width} must be a multiple of twice the {heads} heads")
-    new = dict(num_hidden_layers=d.get("layers", cfg.num_hidden_layers), hidden_size=width, num_attention_heads=heads, num_key_value_heads=heads,
-               head_dim=width//heads, intermediate_size=d.get("mlp", round(ratio*width)))
+    cfg = copy.deepcopy(teacher.model.config); new = _sizes(cfg, spec)
     for k,v in new.items():
         if hasattr(cfg, k): setattr(cfg, k, v)
     if getattr(cfg, "layer_types", None): cfg.layer_types = (cfg.layer_types*new["num_hidden_layers"])[:new["num_hidden_layers"]]
     with seeded(seed): return type(teacher.model)(cfg).to(next(teacher.model.parameters()).dtype)
 
+# %% ../nbs/04_students.ipynb #2db32769
 def load_student(
     spec:str,     # as in a recipe
     teacher,      # LM, or a Replay for students with weights of their own
