@@ -180,9 +180,9 @@ def _lab_options(s):
 # %% ../nbs/17_cli.ipynb #02399fc7
 COMMANDS = {  # name -> function, its options, what it does, examples
     "report": (report, _report_options, "run a report and print the path of its page",
-        ("kdnb report", "kdnb report -p objective \"fkl rkl jsd\" -p steps 200", "kdnb report -p teacher smollm2-135m", "kdnb report -f recipe.yaml -o out", "kdnb report --list")),
+        ("kdnb report", "kdnb report -p teacher smollm2-135m", "kdnb report -p objective \"fkl rkl jsd\" -p steps 200", "kdnb report -f recipe.yaml -o out", "kdnb report --list")),
     "distill": (distill, _distill_options, "run one recipe and print its folder",
-        ("kdnb distill recipe.yaml", "kdnb distill -p objective rkl -p steps 100", "kdnb distill gsm8k.jsonl --prompt question --completion answer -p steps 50",
+        ("kdnb distill recipe.yaml", "kdnb distill gsm8k.jsonl --prompt question --completion answer -p steps 50", "kdnb distill -p objective rkl -p steps 100",
          "kdnb distill reviews.tsv --columns text,label --prompt \"Is this review good (1) or bad (0)? {text}\" --completion label")),
     "resume": (resume, _resume_options, "go on with a run that was stopped or killed", ("kdnb resume runs/tiny-rkl-0123456789",)),
     "doctor": (doctor, _data_options, "say what works on this machine, and whether a recipe would run", ("kdnb doctor", "kdnb doctor recipe.yaml")),
@@ -192,7 +192,7 @@ def parser():
     "The command line's grammar"
     raw = argparse.RawDescriptionHelpFormatter
     p = argparse.ArgumentParser(prog="kdnb", description="See knowledge distillation of language models happen.", formatter_class=raw,
-        epilog="examples:\n" + "\n".join(f"  {c[3][0]:66} {c[2]}" for c in COMMANDS.values()))
+        epilog="examples:\n  " + "\n  ".join(x for c in COMMANDS.values() for x in c[3][:2]))
     sub = p.add_subparsers(dest="command", metavar="{"+",".join(COMMANDS)+"}", required=True)
     for name,(f,options,what,examples) in COMMANDS.items():
         s = sub.add_parser(name, help=what, description=what, epilog="examples:\n  "+"\n  ".join(examples), formatter_class=raw)
@@ -204,7 +204,6 @@ def main(
     argv=None, # words; default those of the command line
 ):             # exit code
     "The command `kdnb`"
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false"); os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     a = parser().parse_args(argv)
     _quiet()
     try: a.call(a); return 0
@@ -215,6 +214,6 @@ def main(
         print(f"error: {e}" if known else f"error: {type(e).__name__}: {e}. This is not your input's fault alone; KDNB_DEBUG=1 shows where it happened", file=sys.stderr); return 2
 
 def _quiet():
-    "Silence the loading bars of transformers and datasets; ours say more"
-    os.environ["TRANSFORMERS_VERBOSITY"] = os.environ.get("TRANSFORMERS_VERBOSITY", "error")
-    os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+    "Silence the bars of other libraries, ours say more; and leave out an import of three seconds"
+    for k,v in dict(TOKENIZERS_PARALLELISM="false", HF_HUB_DISABLE_PROGRESS_BARS="1", TRANSFORMERS_VERBOSITY="error", HF_DATASETS_DISABLE_PROGRESS_BARS="1").items(): os.environ.setdefault(k, v)
+    sys.modules.setdefault("rfc3987_syntax", None)    # a checker of addresses that jsonschema would load, and that builds its grammar on import

@@ -28,8 +28,7 @@ def live_figure(
     terms = list(dict.fromkeys(o for s in recipe.stages for o,w in s.objective.items() if w))
     fig = go.Figure(figure("", "step", "nats a token")).update_yaxes(rangemode="tozero")
     for c in terms:
-        colour, dash, _ = style(c)
-        fig.add_scatter(x=[], y=[], name=f"training {label(c)}", mode="lines", line=dict(color=colour, dash=dash, width=1.5))
+        fig.add_scatter(x=[], y=[], name=f"training {label(c)}", mode="lines", line=dict(color=style(c)[0], width=2))
     for c,dash,shown in (("heldout_kl_pq","solid",True), ("heldout_ce","dash","legendonly")):
         fig.add_scatter(x=[], y=[], name=label(c), mode="lines+markers", line=dict(color="#000000", dash=dash, width=3), visible=shown)
     return fig, [*terms, "heldout_kl_pq", "heldout_ce"]

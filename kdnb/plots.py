@@ -28,9 +28,10 @@ def style(
 def label(name): return LABELS.get(name, name)
 
 def figure(title, x, y, **layout):
+    "An empty figure in kdnb's style, readable from the back row: title, legend and plot one below the other"
     import plotly.graph_objects as go
-    return go.Figure(layout=dict(template="plotly_white", title=dict(text=title, font_size=20), font_size=16, height=430, margin=dict(l=70,r=20,t=60,b=100),
-        xaxis_title=x, yaxis_title=y, hovermode="x", legend=dict(orientation="h", y=-.2, yanchor="top", x=0), **layout))
+    return go.Figure(layout=dict(template="plotly_white", title=dict(text=title, font_size=20, yref="container", y=.97, yanchor="top"), font_size=16, height=460,
+        margin=dict(l=70, r=20, t=100 if title else 50, b=60), xaxis_title=x, yaxis_title=y, hovermode="x", legend=dict(orientation="h", y=1.02, yanchor="bottom", x=0), **layout))
 
 def thin(
     xs,       # any sequence
@@ -49,8 +50,8 @@ def loss_curve(
     import plotly.graph_objects as go
     fig = figure(title, "step", "nats a token")
     for i,c in enumerate(c for c in history.columns if c in OBJECTIVES):
-        h = history[["step",c]].dropna(); colour, dash, _ = style(c, i)
-        fig.add_scatter(x=thin(h["step"]), y=thin(h[c]), name=f"training {label(c)}", mode="lines", line=dict(color=colour, dash=dash, width=1.5), opacity=.7)
+        h = history[["step",c]].dropna()
+        fig.add_scatter(x=thin(h["step"]), y=thin(h[c]), name=f"training {label(c)}", mode="lines", line=dict(color=style(c, i)[0], width=2))
     for c in ("heldout_kl_pq","heldout_ce"):
         if c in history and history[c].notna().any() and (c=="heldout_kl_pq" or "heldout_kl_pq" not in history):
             h = history[["step",c]].dropna()
@@ -88,12 +89,13 @@ def mode_bars(
     title="", # of the figure
 ):            # plotly figure
     "How often each mode is said: the truth in black, every student beside it"
-    fig, first = figure(title, "", "probability", barmode="group"), next(iter(shares.values()))
+    fig, first = figure(title, "", "probability", barmode="group").update_layout(height=540), next(iter(shares.values()))
     fig.add_bar(x=first["mode"], y=first["truth"], name="truth", marker_color="#000000")
     for i,(name,t) in enumerate(shares.items()):
         fig.add_bar(x=t["mode"], y=t["share"], name=label(name), marker=dict(color=style(name, i)[0], pattern_shape=["","/","x","."][i % 4]))
     return fig
 
+# %% ../nbs/12_plots.ipynb #66f555b5
 def next_token_bars(
     table,    # token, then one column of probabilities a model, as `next_tokens` gives it
     title="", # of the figure
@@ -107,11 +109,11 @@ def next_token_bars(
 # %% ../nbs/12_plots.ipynb #ece3dc79
 def text_table(
     table,     # any pandas table; texts are escaped
-    digits=3,  # of numbers
+    digits=3,  # of numbers below 100
 ):             # IPython HTML
     "A table whose texts show as they are"
     import pandas as pd
     from IPython.display import HTML
     with pd.option_context("display.max_colwidth", None):
         lines = table.map(lambda v: v.replace("\n", "⏎ ") if isinstance(v, str) else v)
-        return HTML(lines.to_html(escape=True, index=False, border=0, float_format=lambda x: f"{x:.{digits}f}", na_rep=""))
+        return HTML(lines.to_html(escape=True, index=False, border=0, float_format=lambda x: f"{x:,.0f}" if abs(x) >= 100 else f"{x:.{digits}f}", na_rep=""))

@@ -14,6 +14,13 @@ def kdnb(tmp_path):
     def run(*words, timeout=300, **kw): return subprocess.run([KDNB, *map(str, words)], cwd=tmp_path, capture_output=True, text=True, timeout=timeout, **kw)
     return run
 
+@pytest.fixture(scope="session")
+def report(tmp_path_factory):
+    "What `kdnb report` did, as a person runs it; made once for all tests. Its `page` is the path it printed"
+    done = subprocess.run([KDNB, "report"], cwd=tmp_path_factory.mktemp("report"), capture_output=True, text=True, timeout=900)
+    done.page = Path(done.stdout.strip() or "nothing-was-printed")
+    return done
+
 @pytest.fixture
 def data():
     "The folder of real data; tests that need it are skipped where it is not there"

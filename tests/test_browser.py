@@ -2,21 +2,17 @@
 import os, re, time
 from pathlib import Path
 import pytest
-from kdnb.report import make_report
 pytestmark = pytest.mark.browser
 
 def shot(page, name):
     if (d := os.environ.get("KDNB_SHOTS")): page.screenshot(path=f"{d}/{name}.png", full_page=name.startswith("report"))
 
-@pytest.fixture(scope="module")
-def report(tmp_path_factory): return make_report("compare", dict(steps=60), tmp_path_factory.mktemp("report"))
-
 def test_report_offline(report, page):
     page.context.set_offline(True)
-    page.goto(report.as_uri()); page.locator(".js-plotly-plot .main-svg").first.wait_for()
+    page.goto(report.page.as_uri()); page.locator(".js-plotly-plot .main-svg").first.wait_for()
     page.wait_for_function("document.querySelectorAll('.js-plotly-plot').length == document.querySelectorAll('.fig').length")
     shot(page, "report-1280")
-    assert page.urls==[report.as_uri()] and page.errors==[]
+    assert page.urls==[report.page.as_uri()] and page.errors==[]
     assert page.locator(".js-plotly-plot").count() >= 6
     first = page.locator(".js-plotly-plot").first
     first.scroll_into_view_if_needed(); box = first.locator(".nsewdrag").bounding_box()
@@ -25,7 +21,7 @@ def test_report_offline(report, page):
     assert page.locator(".output_error").count()==0 and "nan" not in page.locator("table").first.inner_text().lower()
 
 def test_report_narrow(report, page):
-    page.set_viewport_size(dict(width=400, height=800)); page.goto(report.as_uri()); page.locator(".js-plotly-plot .main-svg").first.wait_for()
+    page.set_viewport_size(dict(width=400, height=800)); page.goto(report.page.as_uri()); page.locator(".js-plotly-plot .main-svg").first.wait_for()
     shot(page, "report-400")
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
 

@@ -1,14 +1,13 @@
 "The command line as a user meets it: results on stdout, talk on stderr, errors in a sentence."
-import json, subprocess, sys
+import json
 from pathlib import Path
 import pytest
 
-def test_report_prints_its_path_last(kdnb, tmp_path):
-    r = kdnb("report", "-p", "steps", 30, "-o", "out")
-    assert r.returncode==0, r.stderr
-    assert r.stdout.splitlines()==[str(tmp_path/"out/report.html")] and Path(r.stdout.strip()).is_file()
-    for said in ("starting a kernel", "run 1 of 2: forward KL", "run 2 of 2: reverse KL", "training by rkl", "coverage"): assert said in r.stderr, r.stderr
-    assert "Traceback" not in r.stderr and "Warning" not in r.stderr, r.stderr
+def test_report_prints_its_path_last(report):
+    assert report.returncode==0, report.stderr
+    assert report.stdout.splitlines()==[str(report.page)] and report.page.is_file() and report.page.is_absolute()
+    for said in ("starting a kernel", "run 1 of 2: forward KL", "run 2 of 2: reverse KL", "training by rkl", "coverage"): assert said in report.stderr, report.stderr
+    assert "Traceback" not in report.stderr and "Warning" not in report.stderr, report.stderr
 
 @pytest.mark.parametrize("words,said", [
     (["report","-p","objectve","rkl"], "Did you mean 'objective'"),
