@@ -111,6 +111,7 @@ def _chunk_terms(logits, teacher, y, objective, options, temperature, t_squared)
         vals.append(v.detach()); total = total + w*v
     return total, torch.stack(vals)
 
+# %% ../nbs/06_divergence.ipynb #b47127dd
 class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(ctx, h, w, ht, wt, y, objective, options, temperature, t_squared, chunk, dtype, grads):
@@ -138,6 +139,7 @@ class _Fused(torch.autograd.Function):
         gh, gw = ctx.saved_tensors
         return g*gh, g*gw, *[None]*10
 
+# %% ../nbs/06_divergence.ipynb #452e0582
 def fused(
     student_hidden:Tensor,      # (tokens, width), only the tokens that count
     student_head:Tensor,        # (vocabulary, width)

@@ -169,6 +169,26 @@ def skill_folder(
     names = sorted(p.parent.name for p in own.glob("*/skill.yaml"))
     raise RecipeError(f"skill: '{skill}' is no packaged skill and no folder with a skill.yaml. {nearest(skill, names)}")
 
+# %% ../nbs/00_recipe.ipynb #94d6e1ef
+TINY_STUDENTS = ("tiny-xs", "tiny-s", "tiny-m")
+TINY_SKILLS = ("tiny-tell", "tiny-sums", "tiny-working")
+
+def _student_fits(s, teacher, kind):
+    "Refuse a student that is unknown or cannot learn from this teacher"
+    if s.startswith("layers:") and not re.fullmatch(r"layers:(\d+(,\d+)*|1/\d+)", s):
+        raise RecipeError(f"'student' is '{s}'; write layers:10 for ten layers of the teacher, layers:1/3 for a third, or layers:0,3,6 to name them")
+    if s.startswith("config:") and not re.fullmatch(r"config:(layers|width|heads|mlp)=\d+(,(layers|width|heads|mlp)=\d+)*", s):
+        raise RecipeError(f"'student' is '{s}'; write it like config:layers=2,width=64, with heads= and mlp= if you like")
+    if s in TINY_STUDENTS and kind not in ("tiny", "replay:"):
+        raise RecipeError(f"'student' is {s}, which reads only the words of `tiny`; the teacher is `{teacher}`. "
+                          "Use layers:N or config:layers=N,width=M, which share the teacher's tokenizer.")
+    if kind=="replay:" and s.startswith(("layers:","config:")):
+        raise RecipeError(f"'student' is '{s}', made from the teacher; `{teacher}` has recorded text and no model. Use hf:NAME, smollm2-135m or a folder.")
+    if s in TINY_STUDENTS or s.startswith(("layers:","config:")) or s=="smollm2-135m": return
+    if (s.startswith("hf:") and len(s) > 3) or Path(s).is_dir(): return
+    raise RecipeError(f"'student' is '{s}', which is no known student and no folder. {nearest(s, [*TINY_STUDENTS, 'layers:N', 'config:layers=N,width=M', 'hf:NAME', 'smollm2-135m'])}")
+
+# %% ../nbs/00_recipe.ipynb #942f4722
 class Recipe(Strict):
     "Everything about one distillation"
     teacher: str = "tiny"       # a key of `TEACHERS`, or a local folder
@@ -194,29 +214,11 @@ class Recipe(Strict):
                     raise RecipeError(f"'{o}' ({says.split(':')[0]}) needs the teacher's {need}; `{self.teacher}` gives only {', '.join(sorted(gives))}. "
                                       "Use ce (SFT) with elicit labeling, or a teacher with logits such as `tiny`.")
             if kind=="replay:" and "feature" in s.elicit: raise RecipeError(f"'feature' needs a teacher that runs; `{self.teacher}` only repeats recorded text. Use elicit labeling.")
-        self._student_fits(kind)
+        _student_fits(self.student, self.teacher, kind)
         if kind=="tiny" and self.data is None and not skill_folder(self.skill).name.startswith("tiny-"):
             raise RecipeError(f"'skill' is {self.skill}, and the teacher `tiny` knows only the {len(TINY_SKILLS)} skills of its own small world: {', '.join(TINY_SKILLS)}. "
                               "Choose one of them, or a teacher that knows English such as smollm2-135m.")
         return self
-
-    def _student_fits(self, kind):
-        s = self.student
-        if s.startswith("layers:") and not re.fullmatch(r"layers:(\d+(,\d+)*|1/\d+)", s):
-            raise RecipeError(f"'student' is '{s}'; write layers:10 for ten layers of the teacher, layers:1/3 for a third, or layers:0,3,6 to name them")
-        if s.startswith("config:") and not re.fullmatch(r"config:(layers|width|heads|mlp)=\d+(,(layers|width|heads|mlp)=\d+)*", s):
-            raise RecipeError(f"'student' is '{s}'; write it like config:layers=2,width=64, with heads= and mlp= if you like")
-        if s in TINY_STUDENTS and kind not in ("tiny", "replay:"):
-            raise RecipeError(f"'student' is {s}, which reads only the words of `tiny`; the teacher is `{self.teacher}`. "
-                              "Use layers:N or config:layers=N,width=M, which share the teacher's tokenizer.")
-        if kind=="replay:" and s.startswith(("layers:","config:")):
-            raise RecipeError(f"'student' is '{s}', made from the teacher; `{self.teacher}` has recorded text and no model. Use hf:NAME, smollm2-135m or a folder.")
-        if s in TINY_STUDENTS or s.startswith(("layers:","config:")) or s=="smollm2-135m": return
-        if (s.startswith("hf:") and len(s) > 3) or Path(s).is_dir(): return
-        raise RecipeError(f"'student' is '{s}', which is no known student and no folder. {nearest(s, [*TINY_STUDENTS, 'layers:N', 'config:layers=N,width=M', 'hf:NAME', 'smollm2-135m'])}")
-
-TINY_STUDENTS = ("tiny-xs", "tiny-s", "tiny-m")
-TINY_SKILLS = ("tiny-tell", "tiny-sums", "tiny-working")
 
 # %% ../nbs/00_recipe.ipynb #47123192
 PRESETS = {

@@ -41,6 +41,7 @@ def _no_addresses(body):
     body = re.sub(r"<(meta|base|link)\b[^>]*>", "", body, flags=re.I)
     return re.sub(r'(<[a-z]+\s[^>]*?)\b(src|srcset|poster)="(?!data:)([^"]*)"', r'\1data-\2="\3"', body)
 
+# %% ../nbs/15_report.ipynb #e218f44e
 def export(
     nb,        # executed notebook: a path, or a nbformat node
     out,       # the page to write
@@ -130,6 +131,7 @@ def progress(
         keep = {k:v for k,v in event.items() if isinstance(v, (str,int,float)) or k=="metrics"}
         with open(p, "a", encoding="utf-8") as f: f.write(json.dumps(keep)+"\n")
 
+# %% ../nbs/15_report.ipynb #83855541
 class Terminal:
     "Event sink for a terminal: a bar for what can be counted, a line for what happens. In a log file the bar becomes a line every ten seconds"
     def __init__(self, stream=None):
@@ -156,6 +158,7 @@ class Terminal:
         elif k=="failed": self.close()    # the caller says the error
         elif k=="done": self.line("  " + ", ".join(f"{a} {b:.3g}" for a,b in e["metrics"].items()))
 
+# %% ../nbs/15_report.ipynb #5c3adb8f
 def _follow(path, sink, stop):
     "Hand every new line of a file of events to a sink until told to stop"
     at = 0
@@ -179,6 +182,7 @@ def _kernel():
         kernel_spec = KernelSpec(argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"], display_name="Python 3", language="python")
     return Here
 
+# %% ../nbs/15_report.ipynb #287bbf89
 def make_report(
     template="compare", # a packaged template, or the path of a notebook
     params={},          # parameter -> value

@@ -238,6 +238,7 @@ def tiny_config(
         num_attention_heads=heads, num_key_value_heads=heads, max_position_embeddings=96, tie_word_embeddings=True,
         pad_token_id=0, bos_token_id=1, eos_token_id=2)
 
+# %% ../nbs/02_tiny.ipynb #59a82566
 def packed_rows(
     rng,       # random.Random
     rows:int,  # how many
@@ -252,6 +253,7 @@ def packed_rows(
         ids += x+y; labels += [-100]*len(x)+y
     return (torch.tensor(v[:rows*96]).view(rows, 96) for v in (ids, labels))
 
+# %% ../nbs/02_tiny.ipynb #74b5d291
 def train_teacher(
     steps:int=4000, # optimiser steps
     rows:int=24,    # rows of 96 tokens a step
