@@ -7,7 +7,7 @@ __all__ = ['VALUE', 'COMMANDS', 'parse_value', 'pairs', 'make_recipe', 'report',
            'main']
 
 # %% ../nbs/17_cli.ipynb #d5b34284
-import argparse, os, shutil, subprocess, sys
+import argparse, contextlib, os, re, shutil, subprocess, sys
 from pathlib import Path
 
 # %% ../nbs/17_cli.ipynb #60c1b400
@@ -16,9 +16,11 @@ def parse_value(
 ):            # number, bool, list, dict or text
     "Read a typed value as YAML would, and 1e-3 as a number"
     import yaml
-    try: return float(text) if not text.strip().isdigit() and text.strip()[:1] in "+-.0123456789" else yaml.safe_load(text) if text else ""
-    except ValueError: pass
-    except yaml.YAMLError: return text
+    word = text.strip()
+    if re.fullmatch(r"[-+]?\d+", word): return int(word)
+    if re.fullmatch(r"\{[^:]*\}.*", word): return text    # a column in braces, not a mapping
+    if word[:1] in "+-.0123456789":
+        with contextlib.suppress(ValueError): return float(word)
     try: v = yaml.safe_load(text)
     except yaml.YAMLError: return text
     return v if isinstance(v, (int,float,bool,str,list,dict)) else text
@@ -45,10 +47,13 @@ def _data_words(a):
 
 def _from_file(path, params, words):
     "A recipe file, with single fields changed"
-    from kdnb.recipe import Recipe, RecipeError
+    from kdnb.recipe import Recipe, RecipeError, Stage
     if words: raise RecipeError(f"{', '.join(words)} cannot stand beside a recipe file. Write them into {path} under 'data:'")
     d = Recipe.from_yaml(Path(path)).to_params()
-    for k,v in params.items(): d[k] = {**d[k], **v} if isinstance(v, dict) and isinstance(d.get(k), dict) else v
+    for k,v in params.items():
+        at = d["stages"][-1] if k in Stage.model_fields else d    # a stage's field is set in the last stage
+        if k=="objective" and isinstance(v, str): v = {o: 1. for o in v.split("+")}
+        at[k] = {**at[k], **v} if isinstance(v, dict) and k in ("data","evaluation") and at.get(k) else v
     return Recipe(**d)
 
 def make_recipe(a):
@@ -65,27 +70,28 @@ def make_recipe(a):
         if words: raise RecipeError(f"{', '.join(words)} needs a data file: kdnb distill FILE {' '.join(words)} ...")
         return Recipe.simple(**params)
     d = dict(source=source, prompt=a.prompt, completion=a.completion, columns=a.columns.split(",") if a.columns else [], config=a.config, split=a.split, limit=a.limit)
-    return Recipe.simple(**{"teacher": "smollm2-135m", "skill": "instruct", **params, "data": {**d, **params.get("data", {})}})
+    more = params.pop("data", {})
+    if not isinstance(more, dict) or (twice := [k for k in more if k=="source" or f"--{k}" in words]): raise RecipeError(f"data: given twice, in words and as -p data{'.'+twice[0] if isinstance(more, dict) else ''}. Choose one")
+    return Recipe.simple(**{"teacher": "smollm2-135m", "skill": "instruct", **params, "data": {**d, **more}})
 
 # %% ../nbs/17_cli.ipynb #2e6ca56d
 def report(a):
     "kdnb report"
-    from kdnb.recipe import Recipe
+    from kdnb.recipe import Recipe, RecipeError
     from kdnb.report import Terminal, find_template, make_report, parameters
     params = pairs(a.p)
     if a.list:
         for k,(d,h) in parameters(find_template(a.template)).items(): print(f"{k:10} {d:10} {h}")
         return
     if a.f: params = {"recipe": "\n---\n".join(Recipe.from_yaml(Path(f)).to_yaml() for f in a.f), **params}
+    if a.o and Path(a.o).exists() and not Path(a.o).is_dir(): raise RecipeError(f"-o {a.o} is a file; name a folder")
     print(make_report(a.template, params, a.o, Terminal()).resolve())
 
 def distill(a):
     "kdnb distill"
-    from kdnb.skills import load_skill
-    r = make_recipe(a)
-    load_skill(r.skill, r.data)    # broken data is found before a model loads
     from kdnb.report import Terminal
     from kdnb.train import Run, distill
+    r = make_recipe(a)
     if not a.fresh and Run(r, a.o).state=="done": print("this recipe was run before; its result is shown. Run it again with --fresh", file=sys.stderr)
     _finish(distill(r, a.o, [Terminal()], fresh=a.fresh))
 
@@ -104,7 +110,7 @@ def _finish(run):
 # %% ../nbs/17_cli.ipynb #e1ddcfee
 def _checks(a):
     "What `doctor` looks at: (whether it works, what it is, what would help)"
-    import importlib.metadata as im, platform, re
+    import importlib.metadata as im, platform
     from kdnb.loop import pick_device, pick_precision
     from kdnb.teachers import cache, load_teacher
     yield (3,10) <= sys.version_info < (3,14), f"Python {platform.python_version()}", "kdnb is written for Python 3.10 to 3.13"
@@ -122,10 +128,9 @@ def _checks(a):
     if a.recipe or a.data or a.p: yield _check_recipe(a)
 
 def _check_recipe(a):
-    from kdnb.loop import pick_device
-    from kdnb.skills import load_skill
+    from kdnb.train import check
     try:
-        r = make_recipe(a); s = load_skill(r.skill, r.data); pick_device(r.device)
+        r = make_recipe(a); s = check(r)
         return True, f"recipe {r.run_id}: {len(s.seeds)} seed prompts, {len(s.heldout)} held out", ""
     except ValueError as e: return False, f"recipe {a.recipe or ''}: {e}", ""
 
@@ -153,7 +158,7 @@ VALUE = dict(nargs=2, action="append", metavar=("NAME","VALUE"))
 
 def _data_options(s):
     s.add_argument("recipe", nargs="?", help="recipe.yaml, or a data file (.jsonl .csv .tsv .txt .parquet)")
-    s.add_argument("-p", **VALUE, help="set a field, such as teacher, student, objective, steps, lr, evaluation.every")
+    s.add_argument("-p", **VALUE, help="set a field, such as teacher, student, objective, steps, lr, evaluation.every; beside a recipe file those of its last stage")
     s.add_argument("--data", help="a data file or the name of a hub dataset")
     s.add_argument("--prompt", default="prompt", help="column of the prompt, or a template: \"Review: {text}\"")
     s.add_argument("--completion", default="completion", help="column or template of the completion; \"\" if the teacher shall write it")

@@ -35,8 +35,10 @@ def gjsd_tokens(lq, lp, beta=.5, normalize=False):
     if not 0 <= beta <= 1: raise ValueError(f"beta is {beta}; it must lie from 0 (forward KL) to 1 (reverse KL)")
     if beta==0: return kl(lp, lq)
     if beta==1: return kl(lq, lp)
+    if normalize: dtype, lq, lp = lq.dtype, lq.double(), lp.double()    # near the ends a small number is divided by a small number
     lm = torch.logaddexp(lp+math.log(beta), lq+math.log1p(-beta))
-    return (beta*kl(lp, lm) + (1-beta)*kl(lq, lm)) / (beta*(1-beta) if normalize else 1)
+    d = beta*kl(lp, lm) + (1-beta)*kl(lq, lm)
+    return (d/(beta*(1-beta))).to(dtype) if normalize else d
 
 def jsd_tokens(lq, lp): return gjsd_tokens(lq, lp, .5)
 

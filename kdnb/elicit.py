@@ -6,7 +6,7 @@
 __all__ = ['COLUMNS', 'METHODS', 'elicit', 'positions', 'feature']
 
 # %% ../nbs/05_elicit.ipynb #bf0c5710
-import hashlib
+import collections, hashlib
 from .recipe import Recipe, RecipeError, derive
 from .skills import DataError, load_skill
 from .teachers import LM, Replay, load_teacher, pad
@@ -20,9 +20,12 @@ def _row(lm, skill, prompt, ids, text, **where):
 
 # %% ../nbs/05_elicit.ipynb #0cbf0eaf
 def _recorded(skill, rows, lm, samples, reply, **where):
-    "Rows whose answer n is reply(row, n)"
-    for n in range(samples):
-        for r in rows: yield _row(lm, skill, r["prompt"], lm.completion_ids(text := reply(r, n)), text, sample=n, temperature=float("nan"), seed="", **where)
+    "Rows whose answers are reply(row, n); a prompt that stands in two rows goes on counting"
+    seen = collections.Counter()
+    for r in rows:
+        for n in range(samples):
+            text = reply(r, seen[r["prompt"]]); seen[r["prompt"]] += 1
+            yield _row(lm, skill, r["prompt"], lm.completion_ids(text), text, sample=n, temperature=float("nan"), seed="", **where)
 
 def _sampled(skill, rows, teacher, samples, temperature, seed, max_new_tokens, say):
     "Rows that the teacher answers now, `samples` times each"
@@ -74,7 +77,8 @@ def elicit(
 ):                     # datasets.Dataset with `COLUMNS`
     "Elicit a stage's knowledge from the teacher"
     import datasets
-    s, e, say, held = recipe.stages[stage], recipe.evaluation, on_event or (lambda event: None), split=="heldout"
+    held, e, say = split=="heldout", recipe.evaluation, on_event or (lambda event: None)
+    s = recipe.stages[-1 if held else stage]    # a recipe has one held-out set: what its last stage learns from
     skill = load_skill(recipe.skill, recipe.data)
     teacher = teacher or load_teacher(recipe.teacher, on_event=on_event, data=recipe.data)
     lm = lm or (teacher if isinstance(teacher, LM) else None)
@@ -92,13 +96,13 @@ def elicit(
 def positions(
     prompt_ids,     # list of lists of token ids
     completion_ids, # likewise
-):                  # ids, attention mask, and `at`: bool, true where the next token is one of the completion
-    "Right-padded rows and the positions whose next token counts"
+):                  # ids, attention mask, `at`: bool, true where the next token is one of the completion, and those next tokens in order
+    "Right-padded rows, the positions whose next token counts, and that token"
     import torch
     ids, mask = pad([p+c for p,c in zip(prompt_ids, completion_ids)])
     at = torch.zeros_like(mask, dtype=torch.bool)
     for i,(p,c) in enumerate(zip(prompt_ids, completion_ids)): at[i, len(p)-1:len(p)+len(c)-1] = True
-    return ids, mask, at
+    return ids, mask, at, torch.tensor([t for c in completion_ids for t in c], dtype=torch.long)
 
 # %% ../nbs/05_elicit.ipynb #8a33b1ee
 def feature(
@@ -115,7 +119,7 @@ def feature(
     with torch.inference_mode():
         for i in range(0, len(order), batch):
             part = order[i:i+batch]
-            ids, mask, at = positions([P[j] for j in part], [C[j] for j in part])
+            ids, mask, at, _ = positions([P[j] for j in part], [C[j] for j in part])
             h = lm.hidden(ids.to(lm.device), mask.to(lm.device)).cpu()
             for row,j in enumerate(part): out[j] = h[row][at[row]].to(dtype or h.dtype)
             if on_event: on_event(dict(kind="phase", done=min(i+batch, len(order)), total=len(order)))

@@ -25,9 +25,8 @@ def fidelity(
     full = None if teacher_hidden is None else teacher_head.float()
     with torch.inference_mode():
         for i in range(0, len(P), batch):
-            ids, mask, at = (x.to(student.device) for x in positions(P[i:i+batch], C[i:i+batch]))
+            ids, mask, at, y = (x.to(student.device) for x in positions(P[i:i+batch], C[i:i+batch]))
             h = student.hidden(ids, mask)[at]
-            y = ids.roll(-1, 1)[at]
             for j in range(0, len(h), 256):
                 lq = log_probs(h[j:j+256] @ student.head.T)
                 got = dict(ce=ce_tokens(lq, y[j:j+256]))
@@ -108,7 +107,7 @@ def evaluate(
     "Every metric that applies, on held-out prompts"
     import pandas as pd
     e, say = evaluation, lambda t: on_event and on_event(dict(kind="phase", text=t))
-    rows = skill.heldout[:e.prompts]
+    usable = set(heldout["prompt"]); rows = [r for r in skill.heldout[:e.prompts] if r["prompt"] in usable]    # `elicit` left out what is too long
     kw = dict(max_new_tokens=e.max_new_tokens, on_event=on_event)
     say("measuring the held-out divergence")
     m = fidelity(student, heldout, teacher_hidden, None if teacher is None else teacher.head)

@@ -68,7 +68,7 @@ def batches(
     seed:int=0,  # orders the rows
     first:int=0, # step to begin with
     hidden=None, # what `feature` gave for the knowledge: (completion tokens of all rows, width)
-):               # yields (step, ids, mask, at, the teacher's states at the true places of `at`, or None)
+):               # yields (step, ids, mask, at, targets, the teacher's states at the true places of `at`, or None)
     "The batches of a stage: a row of `ids` is a prompt and its completion"
     import torch
     P, C = list(knowledge["prompt_ids"]), list(knowledge["completion_ids"])
@@ -98,9 +98,9 @@ def _lesson(student, stage, teacher_head, dtype):
     class Lesson(nn.Module):
         def __init__(self):
             super().__init__(); self.model = student.model
-        def forward(self, ids, mask, at, teacher_hidden):
+        def forward(self, ids, mask, at, targets, teacher_hidden):
             h = student.hidden(ids, mask)[at]
-            return fused(h, student.head, objective, ids.roll(-1, 1)[at], teacher_hidden, teacher_head, options, stage.temperature, stage.t_squared, dtype=dtype)
+            return fused(h, student.head, objective, targets, teacher_hidden, teacher_head, options, stage.temperature, stage.t_squared, dtype=dtype)
     return Lesson()
 
 def _accelerator(device, precision):
@@ -153,10 +153,10 @@ def lessons(
     lesson, opt = acc.prepare(lesson, optimizer, device_placement=[False, False])
     student.model.train()
     for i,*batch in batches(knowledge, stage, seed, first, hidden):
-        ids, mask, at, states = (x if x is None else x.to(student.device) for x in batch)
+        ids, mask, at, y, states = (x if x is None else x.to(student.device) for x in batch)
         torch.manual_seed(derive(seed, "step", i))    # for dropout, where a student has it
         for g in opt.param_groups: g["lr"] = lr_at(stage, i)
-        loss, terms = lesson(ids, mask, at, states)
+        loss, terms = lesson(ids, mask, at, y, states)
         acc.backward(loss)
         norm = acc.clip_grad_norm_(student.model.parameters(), 1.)
         event = _finite(dict(step=i+1, lr=lr_at(stage, i), loss=loss.item(), **terms, grad_norm=float(norm), tokens=int(at.sum())))

@@ -71,7 +71,9 @@ class Watch:
 
     def catch_up(self):
         "Show what the folder holds already, and listen to what comes"
-        for r in self.run.history.to_dict("records"): self(dict(kind="eval", **{k:v for k,v in r.items() if v==v}))
+        run = self.run; upto = float("inf") if run.state in ("done","running","paused") else run.last_step    # later rows will come again
+        for r in run.history.to_dict("records"):
+            if r["step"] <= upto: self(dict(kind="eval", **{k:v for k,v in r.items() if v==v}))
         self.draw(); self.run.sinks.append(self)
 
     def start(self): "Train to the end, then show"; self.catch_up(); self.run.train(); _display(self.figure); return self.run

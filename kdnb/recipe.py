@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['DATA', 'WHITE_BOX', 'TEACHERS', 'OBJECTIVES', 'METHODS', 'LATER', 'OPTIONS', 'TINY_STUDENTS', 'TINY_SKILLS',
-           'PRESETS', 'RecipeError', 'nearest', 'explain', 'derive', 'Strict', 'teacher_kind', 'Stage', 'Data',
-           'Evaluation', 'skill_folder', 'Recipe']
+           'PRESETS', 'SIMPLE', 'RecipeError', 'nearest', 'explain', 'derive', 'Strict', 'teacher_kind', 'Stage',
+           'Data', 'Evaluation', 'skill_folder', 'Recipe']
 
 # %% ../nbs/00_recipe.ipynb #b7ad6f6a
-import difflib, hashlib, json, math, re
+import difflib, hashlib, inspect, json, math, re
 from pathlib import Path
 from typing import Any, Literal
 import kdnb
@@ -182,6 +182,7 @@ def _student_fits(s, teacher, kind):
     if s in TINY_STUDENTS and kind not in ("tiny", "replay:"):
         raise RecipeError(f"'student' is {s}, which reads only the words of `tiny`; the teacher is `{teacher}`. "
                           "Use layers:N or config:layers=N,width=M, which share the teacher's tokenizer.")
+    if s=="smollm2-135m" and kind=="tiny": raise RecipeError("'student' is smollm2-135m, whose words `tiny` does not share. Choose tiny-xs, tiny-s, tiny-m, layers:N or config:layers=N,width=M.")
     if kind=="replay:" and s.startswith(("layers:","config:")):
         raise RecipeError(f"'student' is '{s}', made from the teacher; `{teacher}` has recorded text and no model. Use hf:NAME, smollm2-135m or a folder.")
     if s in TINY_STUDENTS or s.startswith(("layers:","config:")) or s=="smollm2-135m": return
@@ -195,7 +196,7 @@ class Recipe(Strict):
     student: str = "tiny-s"     # tiny-xs, tiny-s, tiny-m, layers:N, layers:0,3,6, config:layers=2,width=64, hf:NAME, a folder
     skill: str = "tiny-tell"    # a packaged skill, or a folder
     data: Data|None = None      # seed knowledge in place of the skill's own
-    seed: int = Field(0, ge=0)  # seeds everything that is drawn
+    seed: int = Field(0, ge=0)  # seeds weights, order and what the teacher says; the held-out draws have `evaluation.seed`
     device: str = "auto"        # auto takes cuda, then mps, then cpu
     precision: Literal["auto","fp32","bf16"] = "auto" # auto: bf16 where the device multiplies it faster, else fp32
     stages: list[Stage] = [Stage()]
@@ -222,40 +223,46 @@ class Recipe(Strict):
 
 # %% ../nbs/00_recipe.ipynb #47123192
 PRESETS = {
-    "tiny":    dict(student="tiny-s", skill="tiny-tell", stage=dict(steps=400, batch=64, lr=1e-2, samples=32, max_new_tokens=24), warm=dict(steps=700, lr=2e-2), evaluation=dict(prompts=24, samples=64, max_new_tokens=24)),
+    "tiny":    dict(student="tiny-s", skill="tiny-tell", stage=dict(steps=400, batch=64, lr=1e-2, samples=32, max_new_tokens=24), warm=dict(steps=1000, lr=1.5e-2, warmup=.2), evaluation=dict(prompts=24, samples=64, max_new_tokens=24)),
     "llm":     dict(student="layers:1/3", skill="instruct", stage=dict(steps=150, batch=8, lr=2e-3, samples=5, max_new_tokens=48), warm=None, evaluation=dict(every=50, prompts=40, samples=1)),
     "replay:": dict(student="smollm2-135m", skill="instruct", stage=dict(steps=100, batch=8, lr=1e-4), warm=None, evaluation=dict(every=25, prompts=24, samples=1)),
 }
 
-def _simple(cls,
+def _simple(cls, /,
     teacher:str="tiny",   # as in `Recipe`
     student:str=None,     # likewise; by default a third of a language model's layers, or tiny-s
     elicit=None,          # a method, or a list of them; feature, or labeling for a teacher that gives text alone
-    objective=None,       # an objective, or a dict with weights; fkl, or ce where there is only text
+    objective=None,       # an objective, a sum such as "fkl+ce", or a dict with weights; fkl, or ce where there is only text
     skill:str=None,       # a skill; by default one that the teacher speaks
-    warm:int=None,        # steps of SFT before; 0 for none
+    warm:int=None,        # steps of forward KL before, so that objectives are compared from the same start; 0 for none
     seed:int=0,           # as in `Recipe`
     device:str="auto", precision:str="auto", data=None, # likewise
     evaluation=None,      # fields of `Evaluation`, to differ from the preset
     **stage,              # fields of `Stage`, to differ from the preset
 ):                        # Recipe
     "A recipe of one objective with settings that suit the teacher"
-    for name,v,kinds,words in (("teacher",teacher,str,"a name"), ("elicit",elicit,(str,list,type(None)),"a method or a list of them"),
-                               ("objective",objective,(str,dict,type(None)),"a name, or a mapping of names to weights"), ("evaluation",evaluation,(dict,type(None)),"fields such as evaluation.every")):
+    for name,v,kinds,words in (("teacher",teacher,str,"a name"), ("student",student,(str,type(None)),"a name"), ("elicit",elicit,(str,list,type(None)),"a method or a list of them"),
+                               ("objective",objective,(str,dict,type(None)),"a name, a sum such as fkl+ce, or a mapping of names to weights"),
+                               ("evaluation",evaluation,(dict,type(None)),"fields such as evaluation.every"), ("data",data,(dict,Data,type(None)),"fields such as data.source"),
+                               ("warm",warm,(int,type(None)),"a whole number of steps")):
         if not isinstance(v, kinds): raise RecipeError(f"'{name}' is {v!r}; expected {words}")
+    for k in stage:
+        if k not in Stage.model_fields: raise RecipeError(f"'{k}' is no field of a recipe. {nearest(k, [*Stage.model_fields, *SIMPLE])}")
     kind = teacher_kind(teacher)
     p = PRESETS[kind if kind in PRESETS else "llm"]
-    text_only = TEACHERS[kind][0] == {"text"}
-    elicit = elicit or ("labeling" if text_only and objective in (None, "ce") else "feature")
-    objective = objective or ("ce" if text_only or elicit=="labeling" else "fkl")
-    main = {**p["stage"], "elicit": [elicit] if isinstance(elicit, str) else list(elicit),
-            "objective": {objective: 1.0} if isinstance(objective, str) else objective, **stage}
+    methods = [elicit] if isinstance(elicit, str) else elicit
+    weights = {o: 1. for o in objective.split("+")} if isinstance(objective, str) else objective
+    only_text = TEACHERS[kind][0]=={"text"}
+    if not methods: methods = ["labeling"] if only_text and (weights or {"ce": 1}).keys()=={"ce"} else ["feature"]
+    if not weights: weights = {"ce": 1.} if only_text or "feature" not in methods else {"fkl": 1.}
+    main = {**p["stage"], "elicit": methods, "objective": weights, **stage}
     warm = p["warm"] if warm is None else ({**(p["warm"] or {}), "steps": warm} if warm else None)
-    if main["objective"].keys() == {"ce"}: warm = None
-    stages = [main] if not warm else [{k:v for k,v in main.items() if k != "options"} | dict(elicit=["labeling"], objective={"ce": 1.0}) | warm, main]
+    if main["objective"].keys()=={"ce"} or "feature" not in methods: warm = None
+    stages = [main] if not warm else [{k:v for k,v in main.items() if k != "options"} | dict(objective={"fkl": 1.}) | warm, main]
     return cls(teacher=teacher, student=student or p["student"], skill=skill or p["skill"], seed=seed, device=device, precision=precision,
                data=data, stages=stages, evaluation={**p["evaluation"], **(evaluation or {})})
 
+SIMPLE = [k for k in inspect.signature(_simple).parameters if k not in ("cls","stage")]
 Recipe.simple = classmethod(_simple)
 
 # %% ../nbs/00_recipe.ipynb #9b86be99

@@ -7,7 +7,7 @@ __all__ = ['PLOTLY', 'WIDGET', 'BODY', 'export', 'templates', 'find_template', '
            'progress', 'Terminal', 'make_report']
 
 # %% ../nbs/15_report.ipynb #70c25b7d
-import base64, hashlib, html, inspect, json, os, re, shutil, sys, threading, time
+import base64, hashlib, html, inspect, json, math, os, re, shutil, sys, threading, time
 from pathlib import Path
 from .recipe import DATA, Data, Recipe, RecipeError, nearest
 
@@ -97,12 +97,12 @@ def check_parameters(
         try: d = ast.literal_eval(known[k][0])
         except (ValueError, SyntaxError): continue
         number = lambda x: isinstance(x, (int, float)) and not isinstance(x, bool)
-        if d is not None and not (isinstance(v, type(d)) and not (isinstance(v, bool) and not isinstance(d, bool)) or number(d) and number(v) and not (isinstance(d, int) and v != int(v))):
+        if d is not None and not (isinstance(v, type(d)) and not (isinstance(v, bool) and not isinstance(d, bool)) or number(d) and number(v) and math.isfinite(v) and not (isinstance(d, int) and v != int(v))):
             raise RecipeError(f"'{k}' is {v!r}; expected {dict(int='a whole number', float='a number', str='a text', bool='true or false', list='a list', dict='a mapping').get(type(d).__name__, type(d).__name__)}, such as {known[k][0]}")
 
 # %% ../nbs/15_report.ipynb #08594ac9
 def comparison(
-    recipe="",     # YAML text of one recipe, or several divided by lines of ---; if given, the rest is not used
+    recipe="",     # YAML text of one recipe, or several divided by lines of ---; the rest is then left as it is
     teacher="tiny", student="", skill="", elicit="", # as in `Recipe.simple`; empty is what suits the teacher
     objective="",  # names divided by spaces, one run each; a + makes a sum, as in fkl+ce
     steps=0,       # optimiser steps; 0 is what suits the teacher
@@ -110,6 +110,8 @@ def comparison(
 ):                 # dict: name of a run -> Recipe
     "The recipes that the report `compare` runs"
     if recipe:
+        given = {k: v for k,v in dict(teacher=(teacher,"tiny"), student=(student,""), skill=(skill,""), elicit=(elicit,""), objective=(objective,""), steps=(steps,0), seed=(seed,0), device=(device,"auto")).items() if v[0] != v[1]}
+        if given: raise RecipeError(f"{', '.join(given)}: not beside a recipe, which says it all. Change the recipe")
         rs = [Recipe.from_yaml(t) for t in re.split(r"^---\s*$", recipe, flags=re.M) if t.strip()]
         for part in ("teacher","skill","data","evaluation"):
             if len({repr(getattr(r, part)) for r in rs}) > 1: raise RecipeError(f"these recipes differ in '{part}', so their measures cannot stand side by side. Make a report of each")
@@ -118,8 +120,7 @@ def comparison(
     objective = objective or ("fkl rkl" if teacher=="tiny" and elicit != "labeling" else "")
     data = Data(source=teacher.removeprefix("replay:")) if teacher.startswith("replay:") else None
     kw = {k:v for k,v in dict(data=data, student=student, skill=skill, elicit=elicit, steps=steps).items() if v}
-    make = lambda o: Recipe.simple(teacher, objective={k:1. for k in o.split("+")} if o else None, seed=seed, device=device, **kw)
-    rs = [make(o) for o in objective.split() or [""]]
+    rs = [Recipe.simple(teacher, objective=o, seed=seed, device=device, **kw) for o in objective.split() or [None]]
     return {"+".join(r.stages[-1].objective): r for r in rs}
 
 # %% ../nbs/15_report.ipynb #e424c71f
@@ -193,7 +194,9 @@ def make_report(
     import papermill as pm
     path, sink = find_template(template), sink or (lambda e: None)
     check_parameters(path, params)
-    if path.stem=="compare": comparison(**{k:v for k,v in params.items() if k in inspect.signature(comparison).parameters})
+    if path.stem=="compare":
+        from kdnb.train import check
+        for r in comparison(**{k:v for k,v in params.items() if k in inspect.signature(comparison).parameters}).values(): check(r)
     out = Path(out or Path("reports")/f"{path.stem}-{time.strftime('%Y%m%d-%H%M%S')}"); out.mkdir(parents=True, exist_ok=True)
     if "runs" in parameters(path): params = {"runs": str((out/"runs").resolve()), **params}
     events, stop = out/"events.jsonl", threading.Event(); events.unlink(missing_ok=True)

@@ -25,10 +25,12 @@ def _text(path):
     return raw.decode("utf-8-sig")
 
 # %% ../nbs/01_skills.ipynb #a59cb1f8
+def _no_constant(c): raise json.JSONDecodeError(f"{c} is no JSON value", c, 0)
+
 def _jsonl(path, columns):
     for n,line in enumerate(_text(path).split("\n"), 1):
         if not line.strip(): continue
-        try: row = json.loads(line)
+        try: row = json.loads(line, parse_constant=_no_constant)
         except json.JSONDecodeError as e: raise DataError(f"{path}, line {n}: not JSON ({e.msg} at column {e.colno}); expected one object a line, like {{\"prompt\": \"...\"}}") from None
         if not isinstance(row, dict): raise DataError(f"{path}, line {n}: expected an object like {{\"prompt\": \"...\"}}, found {type(row).__name__}")
         yield n, row
@@ -36,13 +38,15 @@ def _jsonl(path, columns):
 def _table(path, columns, sep):
     csv.field_size_limit(2**31-1)
     rows = csv.reader(io.StringIO(_text(path), newline=""), delimiter=sep, quoting=csv.QUOTE_NONE if sep=="\t" else csv.QUOTE_MINIMAL, strict=True)
-    names = columns or next(rows)
-    if len(set(names)) < len(names): raise DataError(f"{path}, line 1: a column name stands twice in {names}. If the file has no header line, name its columns")
+    names = columns
     while True:
         try: row = next(rows)
         except StopIteration: return
-        except csv.Error as e: raise DataError(f"{path}, line {rows.line_num}: {e}; expected {', '.join(names)}. Is a quotation mark not closed?") from None
+        except csv.Error as e: raise DataError(f"{path}, line {rows.line_num}: {e}; expected {', '.join(names) or 'the names of the columns'}. Is a quotation mark not closed?") from None
         if not row: continue
+        if not names:
+            if len(set(names := row)) < len(names): raise DataError(f"{path}, line {rows.line_num}: a column name stands twice in {names}. If the file has no header line, name its columns")
+            continue
         if len(row) != len(names): raise DataError(f"{path}, line {rows.line_num}: {len(row)} fields; expected {len(names)}: {', '.join(names)}")
         yield rows.line_num, dict(zip(names, row))
 
@@ -55,7 +59,7 @@ def _parquet(path, columns):
     return enumerate(rows, 1)
 
 READERS = {".jsonl": _jsonl, ".ndjson": _jsonl, ".csv": lambda p,c: _table(p, c, ","), ".tsv": lambda p,c: _table(p, c, "\t"),
-           ".txt": lambda p,c: ((n, dict(prompt=l)) for n,l in enumerate(_text(p).split("\n"), 1) if l.strip()), ".parquet": _parquet}
+           ".txt": lambda p,c: ((n, dict(prompt=l)) for n,l in enumerate(_text(p).replace("\r\n", "\n").split("\n"), 1) if l.strip()), ".parquet": _parquet}
 
 def read_rows(
     path,        # a file
@@ -65,6 +69,7 @@ def read_rows(
     path = Path(path)
     if path.is_dir(): raise DataError(f"{path} is a folder; expected a file")
     if not path.is_file(): raise DataError(f"{path}: there is no such file")
+    if columns and path.suffix.lower() not in (".csv",".tsv"): raise DataError(f"{path}: columns are named for .csv and .tsv files alone; this one names its own")
     if path.suffix.lower() not in READERS: raise DataError(f"{path}: unknown kind of file '{path.suffix}'; expected {', '.join(READERS)}")
     rows = list(READERS[path.suffix.lower()](path, list(columns)))
     if not rows: raise DataError(f"{path}: no rows; expected at least one")
@@ -81,9 +86,12 @@ def _fill(spec, row, where):
         if how or turn: raise DataError(f"the template {spec!r} may hold columns in braces, without ':' and '!'")
         if s not in row: raise DataError(f"{where}: no column '{s}'; the columns are {', '.join(map(str, row))}. {nearest(s, row)}")
         if row[s] is None or not str(row[s]).strip(): raise DataError(f"{where}: column '{s}' is empty; expected text")
+        if row[s] != row[s]: raise DataError(f"{where}: column '{s}' is no number (NaN); expected text")
         if not isinstance(row[s], (str, int, float)): raise DataError(f"{where}: column '{s}' holds a {type(row[s]).__name__}; expected text or a number")
         out.append(str(row[s]))
-    return "".join(out)
+    try: (text := "".join(out)).encode()
+    except UnicodeEncodeError: raise DataError(f"{where}: half of a two-part character (a lone surrogate); expected whole characters") from None
+    return text
 
 def _pair(row, where, prompt, completion, optional=False):
     "Prompt and completion of a row; an optional completion may be missing"

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['SMOL', 'seeded', 'pad', 'LM', 'draw', 'head_is_linear', 'no_bars', 'load_lm', 'load_tiny', 'cache', 'sha256',
-           'expand_gguf', 'load_smollm2', 'Replay', 'load_teacher']
+           'expand_gguf', 'load_smollm2', 'Replay', 'model_config', 'load_teacher']
 
 # %% ../nbs/03_teachers.ipynb #30e186df
-import contextlib, hashlib, os, shutil, subprocess, sys, tempfile, zipfile
+import contextlib, hashlib, itertools, os, shutil, subprocess, sys, tempfile, zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from .recipe import DATA, TEACHERS, RecipeError, teacher_kind
@@ -121,6 +121,15 @@ def _hf_sample(lm, ids, mask, temperature, max_new_tokens):
     finally: lm.model.generation_config = own
 
 # %% ../nbs/03_teachers.ipynb #01d415a5
+def _parts(prompts, batch, max_new_tokens, context):
+    "Batches of prompts of like length, and how long their answers may be: a prompt near the context's end shortens its own answer and no other"
+    room = lambda i: min(max_new_tokens, context-len(prompts[i]))
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    for n,same in itertools.groupby(order, key=room):
+        same = list(same)
+        for i in range(0, len(same), batch): yield same[i:i+batch], n
+
+# %% ../nbs/03_teachers.ipynb #ee5f65ad
 def _generate(self:LM,
     prompts,            # lists of token ids
     temperature=1.,     # 0 takes the likeliest token
@@ -131,18 +140,17 @@ def _generate(self:LM,
 ):                      # lists of token ids; the end token stands last unless the answer was cut
     "Sample one answer for each prompt from the model's own distribution, uncut by top-k or top-p"
     import torch
-    out, order, training = [None]*len(prompts), sorted(range(len(prompts)), key=lambda i: len(prompts[i])), self.model.training
-    ask, longest = _sample if _steppable(self.model) else _hf_sample, max(map(len, prompts), default=0)
+    longest, out, done = max(map(len, prompts), default=0), [None]*len(prompts), 0
     if longest >= self.context: raise DataError(f"{self.name}: a prompt has {longest} tokens, and the model reads {self.context}. Shorten it, or choose another model")
-    max_new_tokens = min(max_new_tokens, self.context-longest)
+    ask, training = _sample if _steppable(self.model) else _hf_sample, self.model.training
     self.model.eval()
     with seeded(seed), torch.inference_mode():
-        for i in range(0, len(order), batch):
-            part = order[i:i+batch]
+        for part,room in _parts(prompts, batch, max_new_tokens, self.context):
             ids, mask = pad([prompts[j] for j in part], left=True, device=self.device)
-            for j,row in zip(part, ask(self, ids, mask, temperature, max_new_tokens)):
+            for j,row in zip(part, ask(self, ids, mask, temperature, room)):
                 out[j] = row[:next((k+1 for k,t in enumerate(row) if t in self.ends), len(row))]
-            if on_event: on_event(dict(kind="phase", done=min(i+batch, len(order)), total=len(order)))
+            done += len(part)
+            if on_event: on_event(dict(kind="phase", done=done, total=len(prompts)))
     self.model.train(training)
     return out
 
@@ -280,6 +288,20 @@ class Replay:
         "The recorded reply to a prompt"
         got = self.replies.get(prompt)
         return got[n % len(got)] if got else None
+
+# %% ../nbs/03_teachers.ipynb #b95fc31c
+def model_config(name):
+    "The config.json of a teacher as a namespace; None where it cannot be known yet. A hub model that is neither cached nor reachable is refused"
+    import json
+    from huggingface_hub import try_to_load_from_cache
+    from types import SimpleNamespace
+    kind, where = teacher_kind(name), name.removeprefix("hf:")
+    if kind=="replay:": return None
+    at = {"tiny": DATA/"tiny", "smollm2-135m": cache()/"smollm2-135m"}.get(kind, Path(where))/"config.json"
+    if kind=="hf:" and not Path(where).is_dir():
+        at = Path(try_to_load_from_cache(where, "config.json") or "")
+        if not at.is_file() and not hub_reachable(): raise RecipeError(f"'{name}' is not in the Hugging Face cache, and the hub cannot be reached. Check the network, or give a local folder")
+    return SimpleNamespace(**json.loads(at.read_text(encoding="utf-8"))) if at.is_file() else None
 
 # %% ../nbs/03_teachers.ipynb #38527eed
 def load_teacher(

@@ -4,16 +4,16 @@
 
 # %% auto #0
 __all__ = ['write', 'write_rows', 'read_rows', 'new_folder', 'checkpoints', 'save_checkpoint', 'load_checkpoint', 'RunFolder',
-           'Meter', 'Stopped', 'Run', 'tune_allocator', 'distill', 'attach']
+           'Meter', 'Stopped', 'Run', 'check', 'tune_allocator', 'distill', 'attach']
 
 # %% ../nbs/11_train.ipynb #62134aeb
 import contextlib, json, os, platform, shutil, threading, time
 from dataclasses import dataclass, field
 from pathlib import Path
-from .recipe import TINY_STUDENTS, Recipe, RecipeError, derive
+from .recipe import TINY_STUDENTS, Recipe, RecipeError, derive, skill_folder
 from .skills import load_skill
-from .teachers import LM, load_teacher, no_bars, sha256
-from .students import load_student
+from .teachers import LM, Replay, load_teacher, no_bars, sha256
+from .students import check_student, load_student
 from .elicit import elicit, feature
 from .evaluate import evaluate, fidelity
 from .loop import TrainingError, adamw, lessons, optimizer_state, pick_device, pick_precision
@@ -49,13 +49,14 @@ def new_folder(to):
 # %% ../nbs/11_train.ipynb #b3695e39
 def checkpoints(folder): return sorted((p for p in folder.glob("checkpoint-*") if p.suffix != ".tmp"), key=lambda p: int(p.name.split("-")[1]))
 
-def save_checkpoint(folder, step, student, optimizer):
-    "Keep a student and its optimiser as they are after a step"
+def save_checkpoint(folder, step, student, optimizer, meter=None):
+    "Keep a student, its optimiser and the meter as they are after a step"
     from safetensors.torch import save_file
     old, to = checkpoints(folder), folder/f"checkpoint-{step}"
     if to in old: return
     with new_folder(to) as tmp:
         save_file({n: p.detach().cpu().contiguous() for n,p in student.model.named_parameters()}, tmp/"model.safetensors")
+        if meter: write(tmp/"meter.json", json.dumps(meter.to_dict()))
         save_file({f"{n}|{k}": v.cpu().contiguous() for n,s in optimizer_state(student, optimizer).items() for k,v in s.items()}, tmp/"optimizer.safetensors")
     for c in old: shutil.rmtree(c, ignore_errors=True)
 
@@ -121,12 +122,16 @@ class Meter:
         name, since = self._at; now = time.perf_counter()
         if name: self.seconds[name] = self.seconds.get(name, 0.)+now-since
         self._at = (phase, now)
+    def so_far(self):
+        "Seconds by phase, the one under way included"
+        name, since = self._at
+        return {**self.seconds, name: self.seconds.get(name, 0.)+time.perf_counter()-since} if name else self.seconds
     @property
     def tokens_per_second(self):
         "Completion tokens a second of training so far; None before the first"
-        s = self.seconds.get("training", 0.) + (time.perf_counter()-self._at[1] if self._at[0]=="training" else 0.)
+        s = self.so_far().get("training")
         return round(self.tokens/s, 1) if s and self.tokens else None
-    def to_dict(self): return dict(tokens=self.tokens, tokens_per_second=self.tokens_per_second, seconds={k: round(v, 2) for k,v in self.seconds.items()})
+    def to_dict(self): return dict(tokens=self.tokens, tokens_per_second=self.tokens_per_second, seconds={k: round(v, 2) for k,v in self.so_far().items()})
 
 # %% ../nbs/11_train.ipynb #7a9e72ca
 class Stopped(Exception): "Someone asked the run to stop"
@@ -145,12 +150,13 @@ class Run(RunFolder):
     def stop(self): "Stop after this step, keeping a checkpoint"; self.stopping.set(); self.going.set()
     def pause(self): "Wait after this step"; self.going.clear()
     def go_on(self): "Go on after a pause"; self.going.set()
-    def train(self): "Do what the recipe says, from wherever the folder has got to"; return _train(self)
+    def train(self): "Do what the recipe says, from wherever the folder has got to"; self.stopping.clear(); return _train(self)
     def start(self):
         "Train in a thread of its own, so that a notebook stays alive. A failure is in `status` and was sent to the sinks"
         if self.thread and self.thread.is_alive(): raise RuntimeError("this run is already training")
+        self.stopping.clear()
         def quietly():
-            with contextlib.suppress(Exception): self.train()
+            with contextlib.suppress(Exception): _train(self)
         self.thread = threading.Thread(target=quietly, daemon=True); self.thread.start()
         return self
     def wait(self, timeout=None):
@@ -181,24 +187,39 @@ def _knowledge(run, name, teacher, lm, hidden, **kw):
                 save_file(dict(hidden=feature(teacher, rows, on_event=sink)), tmp/"hidden.safetensors")
     return datasets.load_from_disk(str(at)), load_file(at/"hidden.safetensors")["hidden"] if hidden else None
 
+# %% ../nbs/11_train.ipynb #62ec7679
+def check(
+    recipe:Recipe, # any
+):                 # its skill, loaded
+    "Refuse what is bound to fail, before a model loads and before a file is written"
+    pick_device(recipe.device)
+    skill = load_skill(recipe.skill, recipe.data)
+    if recipe.teacher.startswith("replay:"): Replay(recipe.teacher, recipe.data)
+    check_student(recipe.student, recipe.teacher)
+    return skill
+
 # %% ../nbs/11_train.ipynb #7f615356
-def _data_hash(run):
-    src = Path(run.recipe.data.source) if run.recipe.data else None
-    return sha256(src) if src and src.is_file() else None
+def _sources(recipe):
+    "The files that a recipe reads its rows from, with their SHA-256; None where one is not there"
+    folder, own = skill_folder(recipe.skill), [Path(recipe.data.source)] if recipe.data else []
+    files = [folder/"skill.yaml", *(own or [folder/"seeds.jsonl", folder/"heldout.jsonl"])]
+    if recipe.teacher.startswith("replay:"): files.append(Path(recipe.teacher.removeprefix("replay:")))
+    return {p.as_posix() if p.parent != folder else f"{folder.name}/{p.name}": sha256(p) if p.is_file() else None for p in files}
 
 def _same_data(run):
     "Refuse to go on with a run whose data has changed or gone since it began"
-    was, now = run._json("environment.json", {}), _data_hash(run)
-    if was.get("data_sha256") in (None, now): return
-    src = run.recipe.data.source
-    if now is None: raise RecipeError(f"{src}: there is no such file here. The run {run.folder} began in the folder {was['folder']}; go on with it from there")
-    raise RecipeError(f"{src} has changed since the run {run.folder} began, so its history would mix two data sets. Begin again with fresh=True (--fresh)")
+    env = run._json("environment.json", None)
+    if env is None: return
+    for name,now in _sources(run.recipe).items():
+        if env["files"].get(name)==now: continue
+        if now is None: raise RecipeError(f"{name}: there is no such file here. The run {run.folder} began in the folder {env['folder']}; go on with it from there")
+        raise RecipeError(f"{name} has changed since the run {run.folder} began, so its history would mix two data sets. Begin again with fresh=True (--fresh)")
 
 def _environment(run, teacher, device, precision, why):
     import datasets, torch, transformers
     return dict(kdnb=__import__("kdnb").__version__, python=platform.python_version(), torch=torch.__version__, transformers=transformers.__version__, datasets=datasets.__version__,
                 machine=platform.machine(), cores=os.cpu_count(), threads=torch.get_num_threads(), device=device, precision=precision, precision_because=why,
-                teacher=teacher.notes, folder=os.getcwd(), data_sha256=_data_hash(run))
+                teacher=teacher.notes, folder=os.getcwd(), files=_sources(run.recipe))
 
 # %% ../nbs/11_train.ipynb #787ba5ac
 @dataclass
@@ -216,7 +237,7 @@ class _Work:
     @property
     def total(self): return sum(s.steps*s.rounds for s in self.run.recipe.stages)
     def measure(self): return {f"heldout_{k}": v for k,v in fidelity(self.student, self.heldout, self.hidden, self.head).items() if k != "kl_qp"}
-    def keep(self, step, optimizer): save_checkpoint(self.run.folder, step, self.student, optimizer); self.saved = time.monotonic()
+    def keep(self, step, optimizer): save_checkpoint(self.run.folder, step, self.student, optimizer, self.run.meter); self.saved = time.monotonic()
 
 # %% ../nbs/11_train.ipynb #421fc0f6
 def tune_allocator():
@@ -231,7 +252,8 @@ def _load(run):
     r = run.recipe; device = pick_device(r.device)
     run.phase("loading", f"loading teacher {r.teacher}")
     teacher = load_teacher(r.teacher, device, on_event=lambda e: run.emit(**e), data=r.data)
-    w = _Work(run, teacher, load_student(r.student, teacher, r.seed, device), "")
+    run.phase("loading", f"loading student {r.student}")
+    w = _Work(run, teacher, load_student(r.student, teacher, r.seed, device, lambda e: run.emit(**e)), "")
     w.precision, why = pick_precision(r.precision, device, w.student.size)
     if w.precision=="bf16" and w.model: teacher.model.to(torch.bfloat16)
     if device=="cpu" and w.student.size > 2e7: tune_allocator()
@@ -249,6 +271,7 @@ def _prepare(run):
     w.heldout, w.hidden = _knowledge(run, "heldout", w.teacher, w.lm, w.model is not None, split="heldout")
     w.step, w.state = load_checkpoint(run.folder, w.student)
     rows = [x for x in read_rows(log) if x["step"] <= w.step]
+    if w.step and len(rows) != w.step+1: raise TrainingError(f"{log}, line {len(rows)+1}: not a whole row, and the newest checkpoint is of step {w.step}. Begin again with fresh=True (--fresh)")
     if not rows:
         run.phase("measuring", "measuring the untrained student")
         rows = [dict(step=0, stage=0, round=0, **w.measure())]
@@ -281,9 +304,9 @@ def _train_stage(w, i, rnd, began, log):
             run.meter.tokens += e["tokens"]
             if e["step"]==s.steps or time.monotonic()-w.saved > float(os.environ.get("KDNB_CHECKPOINT_SECONDS", 20)): w.keep(at, opt)
             if time.monotonic()-told > 1: told = time.monotonic(); run.say("running", step=at, total=w.total)
-            run.emit(kind="step", total=w.total, tokens_per_second=run.meter.tokens_per_second, **row)
-            _listen(run, at, w.total)
-    except (Stopped, TrainingError):
+            try: run.emit(kind="step", total=w.total, tokens_per_second=run.meter.tokens_per_second, **row); _listen(run, at, w.total)
+            except BaseException: w.keep(at, opt); raise    # asked to stop, or a sink failed: the step is whole
+    except TrainingError:
         if whole: w.keep(whole, opt)
         raise
 
@@ -304,13 +327,19 @@ def _finish(w):
     run.emit(kind="done", metrics=metrics, folder=str(f))
 
 # %% ../nbs/11_train.ipynb #c83fb419
+def _meter(run):
+    "The meter to go on with: what the newest checkpoint knows of training, and what the status knows of all else"
+    old, at = run.status.get("seconds", {}), checkpoints(run.folder)
+    then = json.loads(p.read_text()) if at and (p := at[-1]/"meter.json").is_file() else dict(tokens=0, seconds={})
+    again = {k: then["seconds"][k] for k in ("training","measuring") if k in then["seconds"]}
+    return Meter({**{k: v for k,v in old.items() if k not in ("training","measuring")}, **again}, then["tokens"])
+
+# %% ../nbs/11_train.ipynb #c58c3505
 def _go_through(run):
     "Prepare, train each stage, finish; whatever happens, status.json says it"
     r, f, total = run.recipe, run.folder, sum(s.steps*s.rounds for s in run.recipe.stages)
     try:
-        _same_data(run)
-        old = run.status; run.meter = Meter(old.get("seconds", {}), old.get("tokens", 0))
-        write(f/"recipe.yaml", r.to_yaml()); run.say("running", step=run.last_step, total=total)
+        run.say("running", step=run.last_step, total=total); write(f/"recipe.yaml", r.to_yaml())
         w, began = _prepare(run), 0
         with open(f/"history.jsonl", "a", encoding="utf-8", buffering=1) as log:
             for i,s in enumerate(r.stages):
@@ -370,10 +399,13 @@ def _turn(run):
 
 def _train(run):
     if run.state=="done": run.emit(kind="done", metrics=run.metrics, folder=str(run.folder)); return run
-    run.stopping.clear()
+    _same_data(run); check(run.recipe)
     small = run.recipe.teacher=="tiny" or run.recipe.student in TINY_STUDENTS
     try:
-        with _turn(run), _interrupts(run), _threads(small), no_bars(): return _go_through(run)
+        with _turn(run), _interrupts(run), _threads(small), no_bars():
+            if run.state=="done": return _train(run)    # by whom we waited for
+            run.meter = _meter(run)
+            return _go_through(run)
     except Stopped: run.emit(kind="stopped", text="stopped before it began", step=0); return run
 
 # %% ../nbs/11_train.ipynb #da6ce2f5
@@ -395,10 +427,11 @@ def attach(
     sinks=(),   # functions called with every event
 ):              # Run
     "Open a run that is on disk, whatever its state"
-    p = Path(folder) if (Path(folder)/"recipe.yaml").is_file() else Path(out)/str(folder)
-    if not (p/"recipe.yaml").is_file():
-        have = sorted(x.parent.name for x in Path(out).glob("*/recipe.yaml"))
-        raise RecipeError(f"{folder}: no run there (no recipe.yaml)." + (f" In {out} there are: {', '.join(have)}" if have else ""))
+    is_run = lambda p: (p/"recipe.yaml").is_file() and (p/"status.json").is_file()
+    p = Path(folder) if is_run(Path(folder)) else Path(out)/str(folder)
+    if not is_run(p):
+        have = sorted(x.parent.name for x in Path(out).glob("*/status.json"))
+        raise RecipeError(f"{folder}: no run there (no recipe.yaml with a status.json)." + (f" In {out} there are: {', '.join(have)}" if have else ""))
     try: return Run(Recipe.from_yaml(p/"recipe.yaml"), p.parent, sinks, p)
     except RecipeError as e:
         began = RunFolder(None, p)._json("environment.json", {}).get("folder", os.getcwd())

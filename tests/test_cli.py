@@ -17,11 +17,29 @@ def test_report_prints_its_path_last(report):
     (["distill","-p","teacher","replay:a.jsonl","-p","objective","rkl","-p","student","smollm2-135m"], "needs the teacher's logits"),
     (["distill","nothing.jsonl"], "no such file"),
     (["resume","runs/none"], "no run there"),
+    (["distill","-p","student","layers:99"], "the teacher has 4 layers"),
+    (["distill","-p","student","config:width=17,heads=2"], "must be a multiple"),
+    (["distill","-p","device","cuda:7"], "not on this machine"),
+    (["distill","-p","student","smollm2-135m"], "does not share"),
+    (["report","-p","teacher","replay:missing.jsonl"], "no such file"),
+    (["distill","-p","cls","1"], "no field of a recipe"),
+    (["distill","-p","data","x"], "'data' is 'x'"),
 ])
 def test_wrong_input(kdnb, tmp_path, words, said):
     r = kdnb(*words)
     assert r.returncode==2 and said in r.stderr and "Traceback" not in r.stderr and r.stdout=="", r.stderr
     assert not list(tmp_path.iterdir()), "a refused command left files behind"
+
+def test_recipe_file(kdnb, tmp_path):
+    from kdnb.recipe import Recipe
+    (tmp_path/"r.yaml").write_text(Recipe.simple(steps=40, warm=3, samples=2).to_yaml())
+    r = kdnb("distill", "r.yaml", "-p", "steps", 4, "-p", "objective", "rkl+ce", "-p", "evaluation.samples", 2); assert r.returncode==0, r.stderr
+    d = Recipe.from_yaml(Path(r.stdout.strip())/"recipe.yaml")
+    assert [s.steps for s in d.stages]==[3, 4] and d.stages[-1].objective=={"rkl": 1., "ce": 1.} and d.evaluation.samples==2 and d.evaluation.prompts==24
+    made = (Path(r.stdout.strip())/"metrics.json").stat().st_mtime_ns
+    again = kdnb("distill", Path(r.stdout.strip())/"recipe.yaml"); assert "was run before" in again.stderr and again.stdout==r.stdout
+    fresh = kdnb("distill", Path(r.stdout.strip())/"recipe.yaml", "--fresh"); assert fresh.returncode==0 and (Path(r.stdout.strip())/"metrics.json").stat().st_mtime_ns > made
+    clash = kdnb("report", "-f", "r.yaml", "-p", "steps", 9); assert clash.returncode==2 and "not beside a recipe" in clash.stderr
 
 def test_unknown_command(kdnb):
     r = kdnb("reprot"); assert r.returncode==2 and "report" in r.stderr
@@ -38,4 +56,4 @@ def test_own_rows_in_parquet(kdnb, tmp_path):
     pd.DataFrame(dict(ask=[f"{a} of {p}" for p in ("sea","inn","hill") for a in ("tell","sing","write","dream")])).to_parquet(tmp_path/"mine.parquet")
     r = kdnb("distill", "mine.parquet", "--prompt", "ask", "--completion", "", "-p", "teacher", "tiny", "-p", "skill", "tiny-tell", "-p", "steps", 5, "-p", "warm", 0)
     assert r.returncode==0, r.stderr
-    folder = Path(r.stdout.strip()); assert json.loads((folder/"environment.json").read_text())["data_sha256"] and (folder/"student/model.safetensors").is_file()
+    folder = Path(r.stdout.strip()); assert json.loads((folder/"environment.json").read_text())["files"]["mine.parquet"] and (folder/"student/model.safetensors").is_file()
