@@ -15,7 +15,7 @@ test: .venv/.made-dev
 	$(PY) -m pytest tests -q --durations 8
 
 .venv/.made: constraints.txt settings.ini setup.py pyproject.toml
-	@echo "- making .venv and installing what kdnb needs; this takes some minutes, once" >&2
+	@echo "- making .venv and installing what kdnb needs: about 2 GB, some minutes, once" >&2
 	@test -x $(PY) || $(PYTHON) -m venv .venv
 	@$(PIP) torch
 	@$(PIP) -e .

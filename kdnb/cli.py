@@ -83,7 +83,11 @@ def report(a):
     if a.list:
         for k,(d,h) in parameters(find_template(a.template)).items(): print(f"{k:10} {d:10} {h}")
         return
-    if a.f: params = {"recipe": "\n---\n".join(Recipe.from_yaml(Path(f)).to_yaml() for f in a.f), **params}
+    if a.f:
+        files = [Path(f)/"recipe.yaml" if Path(f).is_dir() else Path(f) for f in a.f]
+        params = {"recipe": "\n---\n".join(Recipe.from_yaml(f).to_yaml() for f in files), **params}
+        made = {f.parent.parent.resolve() for f in files if (f.parent/"status.json").is_file()}
+        if len(made)==1: params = {"runs": str(made.pop()), **params}    # runs that are done are shown, not made again
     if a.o and Path(a.o).exists() and not Path(a.o).is_dir(): raise RecipeError(f"-o {a.o} is a file; name a folder")
     print(make_report(a.template, params, a.o, Terminal()).resolve())
 
@@ -104,6 +108,9 @@ def resume(a):
     _finish(run.train())
 
 def _finish(run):
+    if run.state=="done":
+        for r in run.samples.head(2).to_dict("records"): print(*(f"  {k:8} {' '.join(str(r[k]).split())[:150]}" for k in ("prompt","teacher","student")), sep="\n", file=sys.stderr)
+        print(f"  see more: kdnb report -f {run.folder}", file=sys.stderr)
     print(run.folder.resolve())
     if run.state != "done": raise SystemExit(130)
 
@@ -169,7 +176,7 @@ def _data_options(s):
 
 def _report_options(s):
     s.add_argument("template", nargs="?", default="compare", help="a packaged report or a notebook (default: compare)")
-    s.add_argument("-p", **VALUE, help="set a parameter"); s.add_argument("-f", action="append", metavar="RECIPE", help="a recipe file; several make one report")
+    s.add_argument("-p", **VALUE, help="set a parameter"); s.add_argument("-f", action="append", metavar="RECIPE", help="a recipe file or the folder of a run; several make one report")
     s.add_argument("-o", metavar="DIR", help="folder of the report (default: reports/TEMPLATE-DATE-TIME)"); s.add_argument("--list", action="store_true", help="show the parameters and stop")
 
 def _distill_options(s):

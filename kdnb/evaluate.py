@@ -117,7 +117,7 @@ def evaluate(
     m |= behaviour(said, skill)
     own = said[said["ids"].map(len) > 0].groupby("prompt").head(8)
     greedy = answers(student, skill, rows, temperature=0, **kw)
-    table = pd.DataFrame(dict(prompt=greedy["prompt"], student=greedy["text"]))
+    table = pd.DataFrame(dict(prompt=greedy["prompt"], student=greedy["text"], right=greedy["right"]))
     if teacher is not None:
         say("the teacher reads the student's answers, and answers itself")
         import datasets

@@ -8,7 +8,8 @@ __all__ = ['HZ', 'ui_mode', 'live_figure', 'Watch', 'LiveWatch', 'watch']
 # %% ../nbs/14_panel.ipynb #efd2a32f
 import html, os, time
 from .plots import figure, label, style, thin
-from .train import Run, attach
+from .recipe import TEACHERS, teacher_kind
+from .train import Run, TimeLeft, attach
 
 # %% ../nbs/14_panel.ipynb #6a143ad3
 def ui_mode():
@@ -26,12 +27,12 @@ def live_figure(
     "The figure of a run that is to come: a line a training term, and the held-out measures in black"
     import plotly.graph_objects as go
     terms = list(dict.fromkeys(o for s in recipe.stages for o,w in s.objective.items() if w))
-    fig = go.Figure(figure("", "step", "nats a token")).update_yaxes(rangemode="tozero")
+    fig = go.Figure(figure("", "step", "nats a token")).update_yaxes(type="log", dtick=1)
     for c in terms:
         fig.add_scatter(x=[], y=[], name=f"training {label(c)}", mode="lines", line=dict(color=style(c)[0], width=2))
-    for c,dash,shown in (("heldout_kl_pq","solid",True), ("heldout_ce","dash","legendonly")):
-        fig.add_scatter(x=[], y=[], name=label(c), mode="lines+markers", line=dict(color="#000000", dash=dash, width=3), visible=shown)
-    return fig, [*terms, "heldout_kl_pq", "heldout_ce"]
+    held = "heldout_ce" if TEACHERS[teacher_kind(recipe.teacher)][0]=={"text"} else "heldout_kl_pq"
+    fig.add_scatter(x=[], y=[], name=label(held), mode="lines+markers", line=dict(color="#000000", width=3))
+    return fig, [*terms, held]
 
 # %% ../nbs/14_panel.ipynb #d8f2f207
 HZ = 4
@@ -86,6 +87,7 @@ class LiveWatch(Watch):
     def __init__(self, run):
         import ipywidgets as w, plotly.graph_objects as go
         super().__init__(run)
+        self.left = TimeLeft()
         self.figure, self.status = go.FigureWidget(self.figure), w.HTML("<p role='status'>ready</p>")
         self.bar = w.IntProgress(min=0, max=1, layout=w.Layout(width="100%"))
         self.pause_button, self.stop_button = w.Button(description="Pause", tooltip="Wait after this step"), w.Button(description="Stop", tooltip="Stop after this step and keep a checkpoint. Interrupting the kernel does not stop a run")
@@ -102,13 +104,11 @@ class LiveWatch(Watch):
     def progress(self, e):
         self.bar.max, self.bar.value = e.get("total", 1), e["step"]
         if e["kind"] != "step": return
-        left = (e["total"]-e["step"])*(time.monotonic()-self.began)/max(1, e["step"]-self.first)
         speed = f", {e['tokens_per_second']:,.0f} tokens/s" if e.get("tokens_per_second") else ""
-        self.say(f"step {e['step']} of {e['total']}{speed}, about {left:.0f} s left")
+        self.say(f"step {e['step']} of {e['total']}{speed}{self.left(e['step'], e['total'])}")
 
     def start(self):
         self.catch_up()
-        self.began, self.first = time.monotonic(), max([0, *(x[-1] for x,_ in self.data.values() if x)])
         _display(self.view); self.run.start()
         return self.run
 

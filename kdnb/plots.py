@@ -42,6 +42,14 @@ def thin(
     return xs[::k] + ([xs[-1]] if len(xs) and (len(xs)-1) % k else [])
 
 # %% ../nbs/12_plots.ipynb #2167bbae
+def _stages(fig, history):
+    "A vertical line where a stage ends"
+    if "stage" not in history or "step" not in history: return fig
+    for s,at in history.groupby("stage")["step"].max().items():
+        if at < history["step"].max(): fig.add_vline(x=at, line=dict(color="#888888", dash="dot"), annotation_text=f"stage {int(s)+2} begins", annotation_position="top right", annotation_font_size=13)
+    return fig
+
+# %% ../nbs/12_plots.ipynb #9d862c51
 def loss_curve(
     history,    # a run's history: one row a step
     title="",   # of the figure
@@ -56,7 +64,7 @@ def loss_curve(
         if c in history and history[c].notna().any() and (c=="heldout_kl_pq" or "heldout_kl_pq" not in history):
             h = history[["step",c]].dropna()
             fig.add_scatter(x=thin(h["step"]), y=thin(h[c]), name=label(c), mode="lines+markers", line=dict(color="#000000", width=3), marker_size=8)
-    return fig.update_yaxes(rangemode="tozero")
+    return _stages(fig, history).update_yaxes(type="log", dtick=1)
 
 def compare_curves(
     histories, # dict: name of a run -> its history
@@ -69,7 +77,7 @@ def compare_curves(
         if column not in h: continue
         h = h[["step",column]].dropna(); colour, dash, marker = style(name, i)
         fig.add_scatter(x=thin(h["step"]), y=thin(h[column]), name=label(name), mode="lines+markers", line=dict(color=colour, dash=dash, width=3), marker=dict(symbol=marker, size=8))
-    return fig.update_yaxes(rangemode="tozero")
+    return _stages(fig, next(iter(histories.values()))).update_yaxes(**(dict(type="log", dtick=1) if "kl" in column else {}))
 
 # %% ../nbs/12_plots.ipynb #b6a85470
 def precision_coverage(

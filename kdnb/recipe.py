@@ -8,13 +8,12 @@ __all__ = ['DATA', 'WHITE_BOX', 'TEACHERS', 'OBJECTIVES', 'METHODS', 'LATER', 'O
            'Data', 'Evaluation', 'skill_folder', 'Recipe']
 
 # %% ../nbs/00_recipe.ipynb #b7ad6f6a
-import difflib, hashlib, inspect, json, math, re
+import difflib, hashlib, importlib.util, inspect, json, math, re
 from pathlib import Path
 from typing import Any, Literal
-import kdnb
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-DATA = Path(kdnb.__file__).parent/"data"
+DATA = Path(importlib.util.find_spec("kdnb.recipe").origin).parent/"data"    # also where a clone named kdnb lies in the working folder
 
 # %% ../nbs/00_recipe.ipynb #41e3378e
 class RecipeError(ValueError): "A recipe that cannot be run; the text says what clashes, why, and what to choose"

@@ -63,7 +63,7 @@ def export(
 <html lang="{html.escape(lang)}"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{csp}"><meta http-equiv="x-dns-prefetch-control" content="off">
 <meta name="viewport" content="width=device-width,initial-scale=1"><title>{html.escape(_title(nb, name))}</title>
 <style>{read("report.css")}{HtmlFormatter(style="default", nobackground=True).get_style_defs(".highlight")}</style></head>
-<body>{body}{"".join(f"<script>{s}</script>" for s in js)}</body></html>"""
+<body>{body}<footer><label><input type="checkbox" id="show-code"> show the code that made this page</label></footer>{"".join(f"<script>{s}</script>" for s in js)}</body></html>"""
     Path(out).write_text(page, encoding="utf-8")
     return Path(out)
 
@@ -137,14 +137,20 @@ class Terminal:
     "Event sink for a terminal: a bar for what can be counted, a line for what happens. In a log file the bar becomes a line every ten seconds"
     def __init__(self, stream=None):
         self.out, self.bar, self.told = stream or sys.stderr, None, 0.
-        self.tty = getattr(self.out, "isatty", lambda: False)()
+        self.tty, self.left = self._screen(), None
+    def _screen(self):
+        "Whether a bar would be seen: not in a file, nor on a terminal of no size"
+        try: return self.out.isatty() and min(os.get_terminal_size(self.out.fileno())) > 0
+        except (AttributeError, OSError, ValueError): return False
     def close(self):
         if self.bar is not None: self.bar.close(); self.bar = None
     def line(self, text): self.close(); self.told = time.monotonic(); print(text, file=self.out, flush=True)
     def _count(self, done, total, unit, post={}):
         from tqdm import tqdm
         if not self.tty:
-            if time.monotonic()-self.told > 10: self.line(f"  {unit} {done} of {total}" + "".join(f", {k} {v}" for k,v in post.items()))
+            if self.left is None: from kdnb.train import TimeLeft; self.left = TimeLeft()
+            left = self.left(done, total)
+            if time.monotonic()-self.told > 10: self.line(f"  {unit} {done} of {total}" + "".join(f", {k} {v}" for k,v in post.items())+left)
             return
         if self.bar is not None and self.bar.unit != " "+unit: self.close()
         if self.bar is None: self.bar = tqdm(total=total, unit=" "+unit, file=self.out, initial=max(0, done-1), leave=False, dynamic_ncols=True)
@@ -154,7 +160,7 @@ class Terminal:
         k = e["kind"]
         if k=="step": self._count(e["step"], e["total"], "step", {**{a: f"{e[a]:.3f}" for a in ("loss","heldout_kl_pq") if a in e}, **({"tokens/s": int(e["tokens_per_second"])} if e.get("tokens_per_second") else {})})
         elif k=="phase" and "done" in e: self._count(e["done"], e["total"], "answer")
-        elif k in ("phase","note") and e.get("text"): self.line(f"  {e['text']}" if k=="note" else f"- {e['text']}")
+        elif k in ("phase","note") and e.get("text"): self.left = None; self.line(f"  {e['text']}" if k=="note" else f"- {e['text']}")
         elif k=="stopped": self.line(f"! {e['text']}")
         elif k=="failed": self.close()    # the caller says the error
         elif k=="done": self.line("  " + ", ".join(f"{a} {b:.3g}" for a,b in e["metrics"].items()))

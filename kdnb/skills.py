@@ -84,7 +84,7 @@ def _fill(spec, row, where):
         out.append(text)
         if s is None: continue
         if how or turn: raise DataError(f"the template {spec!r} may hold columns in braces, without ':' and '!'")
-        if s not in row: raise DataError(f"{where}: no column '{s}'; the columns are {', '.join(map(str, row))}. {nearest(s, row)}")
+        if s not in row: raise DataError(f"{where}: no column '{s}'. {nearest(s, row)}")
         if row[s] is None or not str(row[s]).strip(): raise DataError(f"{where}: column '{s}' is empty; expected text")
         if row[s] != row[s]: raise DataError(f"{where}: column '{s}' is no number (NaN); expected text")
         if not isinstance(row[s], (str, int, float)): raise DataError(f"{where}: column '{s}' holds a {type(row[s]).__name__}; expected text or a number")
@@ -149,7 +149,7 @@ def load_data(
     out = []
     for n,row in rows:
         try: out.append(_pair(row, f"{data.source}, line {n}", data.prompt, data.completion if has else ""))
-        except DataError as e: raise DataError(f"{e}. If the file has no header line, name its columns: columns=[...]" if n <= 2 and nameless else str(e)) from None
+        except DataError as e: raise DataError(f"{e}. If the file has no header line, name its columns: --columns a,b (in Python columns=[...])" if n <= 2 and nameless else str(e)) from None
     return _two_sides(out, data.heldout, data.source)
 
 # %% ../nbs/01_skills.ipynb #734fd7d2
@@ -222,6 +222,10 @@ def _own_rows(folder):
     if both: raise DataError(f"{folder}: {len(both)} prompts stand in seeds.jsonl and in heldout.jsonl, such as {min(both)[:60]!r}. What is held out must not be trained on")
     return train, held
 
+def _known(modes, prompt):
+    try: return bool(modes(prompt))
+    except ValueError: return False
+
 def _parser(pattern, where):
     "A function from a reply to what the pattern's first group, or else the pattern, matches in it"
     import regex
@@ -245,6 +249,6 @@ def load_skill(
     d = _fields(where)
     seeds, held = load_data(data) if data else _own_rows(folder)
     verify, modes, mode = (_lookup(d, f, VERIFIERS if f=="verifier" else {}, where) for f in ("verifier","modes","mode"))
-    if data: modes = mode = None    # the truth is known of the skill's own prompts only
+    if data and modes and not all(_known(modes, r["prompt"]) for r in seeds+held): modes = mode = None    # the truth is known of the world's own prompts only
     s = Skill(d.get("name", folder.name), d.get("description", ""), seeds, held, d.get("template", "{prompt}"), d.get("system", ""), _parser(d.get("parser"), where), verify, modes, mode)
     return replace(s, **functions)

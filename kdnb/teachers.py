@@ -38,7 +38,7 @@ def pad(
     return ids.to(device), mask.to(device)
 
 # %% ../nbs/03_teachers.ipynb #2a9c4621
-@dataclass
+@dataclass(repr=False)
 class LM:
     "A causal language model and its tokenizer"
     model:object         # transformers model
@@ -46,6 +46,9 @@ class LM:
     name:str             # as in the recipe
     gives:frozenset = TEACHERS["tiny"][0]
     notes:dict = field(default_factory=dict) # where the weights came from
+
+    def __repr__(self): return f"{self.name}: {type(self.model).__name__}, {self.size:,} weights"
+    def ask(self, prompt, **kw): "One answer to a prompt or to chat messages, as text; options as in `generate`"; return self.text(self.generate([self.prompt_ids(prompt)], **kw)[0])
 
     @property
     def device(self): return next(self.model.parameters()).device

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['write', 'write_rows', 'read_rows', 'new_folder', 'checkpoints', 'save_checkpoint', 'load_checkpoint', 'RunFolder',
-           'Meter', 'Stopped', 'Run', 'check', 'tune_allocator', 'distill', 'attach']
+           'Meter', 'TimeLeft', 'Stopped', 'Run', 'check', 'tune_allocator', 'distill', 'attach']
 
 # %% ../nbs/11_train.ipynb #62134aeb
-import contextlib, json, os, platform, shutil, threading, time
+import contextlib, importlib.metadata, json, os, platform, shutil, threading, time
 from dataclasses import dataclass, field
 from pathlib import Path
 from .recipe import TINY_STUDENTS, Recipe, RecipeError, derive, skill_folder
@@ -85,6 +85,7 @@ class RunFolder:
             with self._lock().acquire(timeout=0): return False
         except Timeout: return True
 
+    def __repr__(self): return f"run {self.folder}: {self.state}" + "".join(f", {k} {v:.3g}" for k,v in self.metrics.items())
     @property
     def history(self): "pandas: one row a step, one column a term; `heldout_` columns where they were measured"; return self._table("history.jsonl")
     @property
@@ -132,6 +133,18 @@ class Meter:
         s = self.so_far().get("training")
         return round(self.tokens/s, 1) if s and self.tokens else None
     def to_dict(self): return dict(tokens=self.tokens, tokens_per_second=self.tokens_per_second, seconds={k: round(v, 2) for k,v in self.so_far().items()})
+
+# %% ../nbs/11_train.ipynb #a3f6a875
+class TimeLeft:
+    "A guess from the steps of the last ten seconds or so"
+    def __init__(self): self.seen = []
+    def __call__(self, step, total):
+        "\", about 12 s left\", or nothing while it cannot be known"
+        self.seen = [x for x in self.seen if time.monotonic()-x[0] < 30][-200:]+[(time.monotonic(), step)]
+        (t0, s0), (t1, s1) = self.seen[0], self.seen[-1]
+        if s1 <= s0 or t1-t0 < 1: return ""
+        left = (total-step)*(t1-t0)/(s1-s0)
+        return f", about {left:.0f} s left" if left < 100 else f", about {left/60:.0f} min left"
 
 # %% ../nbs/11_train.ipynb #7a9e72ca
 class Stopped(Exception): "Someone asked the run to stop"
@@ -215,11 +228,11 @@ def _same_data(run):
         if now is None: raise RecipeError(f"{name}: there is no such file here. The run {run.folder} began in the folder {env['folder']}; go on with it from there")
         raise RecipeError(f"{name} has changed since the run {run.folder} began, so its history would mix two data sets. Begin again with fresh=True (--fresh)")
 
-def _environment(run, teacher, device, precision, why):
+def _environment(run, teacher, student, device, precision, why):
     import datasets, torch, transformers
-    return dict(kdnb=__import__("kdnb").__version__, python=platform.python_version(), torch=torch.__version__, transformers=transformers.__version__, datasets=datasets.__version__,
+    return dict(kdnb=importlib.metadata.version("kdnb"), python=platform.python_version(), torch=torch.__version__, transformers=transformers.__version__, datasets=datasets.__version__,
                 machine=platform.machine(), cores=os.cpu_count(), threads=torch.get_num_threads(), device=device, precision=precision, precision_because=why,
-                teacher=teacher.notes, folder=os.getcwd(), files=_sources(run.recipe))
+                teacher=teacher.notes, teacher_size=getattr(teacher, "size", None), student_size=student.size, folder=os.getcwd(), files=_sources(run.recipe))
 
 # %% ../nbs/11_train.ipynb #787ba5ac
 @dataclass
@@ -258,9 +271,9 @@ def _load(run):
     if w.precision=="bf16" and w.model: teacher.model.to(torch.bfloat16)
     if device=="cpu" and w.student.size > 2e7: tune_allocator()
     if r.precision=="bf16" != w.precision: run.emit(kind="note", text=why)
-    write(run.folder/"environment.json", json.dumps(_environment(run, teacher, device, w.precision, why), indent=1))
-    size = f"{w.model.size/1e6:.3g}M weights" if w.model else "recorded text"
-    run.emit(kind="note", text=f"teacher {r.teacher} ({size}), student {r.student} ({w.student.size/1e6:.3g}M weights), {device}, {w.precision}")
+    write(run.folder/"environment.json", json.dumps(_environment(run, teacher, w.student, device, w.precision, why), indent=1))
+    skill, size = load_skill(r.skill, r.data), f"{w.model.size:,} weights" if w.model else "recorded text"
+    run.emit(kind="note", text=f"teacher {r.teacher} ({size}), student {r.student} ({w.student.size:,} weights), {device}, {w.precision}; {len(skill.seeds)} prompts to learn from, {len(skill.heldout)} held out")
     return w
 
 # %% ../nbs/11_train.ipynb #30056d44
@@ -276,6 +289,7 @@ def _prepare(run):
         run.phase("measuring", "measuring the untrained student")
         rows = [dict(step=0, stage=0, round=0, **w.measure())]
         run.emit(kind="eval", total=w.total, **rows[0])
+    if w.step: run.emit(kind="note", text=f"going on after step {w.step} of {w.total}")
     write_rows(log, rows)
     w.saved = time.monotonic()
     return w
@@ -294,7 +308,7 @@ def _train_stage(w, i, rnd, began, log):
     rows, hidden = _knowledge(run, f"stage{i}-round{rnd}", w.teacher, w.lm, s.needs_logits, stage=i, round=rnd)
     first, told, whole = max(w.step-began, 0), 0., None
     opt = adamw(w.student, s.lr, w.state if first else None)
-    run.phase("training", f"training by {' + '.join(o for o,v in s.objective.items() if v)} on {len(rows)} answers")
+    run.phase("training", f"training by {' + '.join(o for o,v in s.objective.items() if v)} on {len(rows)} answers, {s.steps-first} steps of {s.batch}")
     try:
         for e in lessons(w.student, rows, s, hidden, w.head, derive(r.seed, "train", i, rnd), first, opt, w.precision):
             at = began+e["step"]; row = {**e, "step": at, "stage": i, "round": rnd}
@@ -366,7 +380,9 @@ def _interrupts(run):
     import signal
     if threading.current_thread() is not threading.main_thread(): yield; return
     old = signal.getsignal(signal.SIGINT)
-    def ask(*_): run.stop(); signal.signal(signal.SIGINT, old)
+    def ask(*_):
+        run.stop(); signal.signal(signal.SIGINT, old)
+        for s in run.sinks: s(dict(kind="note", text="stopping after this step; Ctrl-C again breaks off at once"))
     signal.signal(signal.SIGINT, ask)
     try: yield
     finally: signal.signal(signal.SIGINT, old)
