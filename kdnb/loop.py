@@ -8,7 +8,7 @@ __all__ = ['TrainingError', 'pick_device', 'pick_precision', 'batch_rows', 'batc
 
 # %% ../nbs/10_loop.ipynb #597d60ef
 import math
-from .recipe import OPTIONS, RecipeError, derive
+from .recipe import RecipeError, derive
 from .elicit import positions
 from .divergence import fused
 
@@ -93,8 +93,8 @@ def lr_at(
 # %% ../nbs/10_loop.ipynb #6541dce1
 def _lesson(student, stage, teacher_head, dtype):
     import torch.nn as nn
-    options = {o: {**OPTIONS[o], **{k:v for k,v in stage.options.items() if k in OPTIONS[o]}} for o in OPTIONS}
     objective = {o:w for o,w in stage.objective.items() if w}
+    options = {o: stage.options_of(o) for o in objective}
     class Lesson(nn.Module):
         def __init__(self):
             super().__init__(); self.model = student.model

@@ -74,13 +74,22 @@ OBJECTIVES = {  # name -> (family, what it needs, formula, one sentence)
     "rkl":  ("divergence", "logits", "KL(q||p)",                          "reverse KL: the student must say only what the teacher says"),
     "jsd":  ("divergence", "logits", "½KL(p||m) + ½KL(q||m), m=½(p+q)",   "Jensen-Shannon: symmetric and bounded by log 2"),
     "gjsd": ("divergence", "logits", "βKL(p||m) + (1-β)KL(q||m), m=βp+(1-β)q", "generalised JSD: β in [0,1] goes from forward KL (0) to reverse KL (1)"),
+    "skl":  ("divergence", "logits", "KL(p||αp+(1-α)q)",                  "skew KL: forward KL with a bounded ratio"),
+    "srkl": ("divergence", "logits", "KL(q||αq+(1-α)p)",                  "skew reverse KL: reverse KL with a bounded ratio"),
+    "akl":  ("divergence", "logits", "wKL(p||q) + (1-w)KL(q||p)",         "adaptive KL: forward where head, reverse where tail differs more"),
+    "tv":   ("divergence", "logits", "½Σ|p-q|",                           "total variation: the largest difference for any set of words"),
+    "fdiv": ("divergence", "logits", "Σ q f(p/q)",                        "f-divergence: any convex generator f"),
+    "ab":   ("divergence", "logits", "D^(α,β)(p||q)",                     "alpha-beta divergence: forward KL at (1,0), reverse KL at (0,1)"),
+    "mse":  ("divergence", "logits", "mean (z_q-z_p)²",                   "squared error of centred logits"),
 }
 METHODS = {  # name -> (what it brings, one sentence)
     "labeling": ("text",   "the teacher answers the seed prompts"),
     "feature":  ("logits", "the teacher's distribution at every token of the completions"),
 }
 LATER = ("expansion", "curation", "feedback", "self_knowledge")
-OPTIONS = {"gjsd": {"beta": 0.5, "normalize": False}}  # objective -> its own options with their defaults
+OPTIONS = {  # objective -> option -> (default, lowest, highest), or the values to choose from
+    "gjsd": {"beta": (.5, 0, 1), "normalize": (False, True)}, "skl": {"alpha": (.1, 0, .999)}, "srkl": {"alpha": (.1, 0, .999)}, "akl": {"mu": (.5, .001, 1)},
+    "ab": {"alpha": (.2, 0, 10), "beta": (.7, 0, 10)}, "fdiv": {"generator": ("hellinger", "kl", "reverse_kl", "jeffreys", "js", "tv", "triangular")}}
 
 # %% ../nbs/00_recipe.ipynb #b7034b66
 def teacher_kind(
@@ -128,11 +137,23 @@ class Stage(Strict):
         if not sum(self.objective.values()) > 0: raise RecipeError("'objective' has no weight above 0: there is nothing to learn")
         known = {k for o in self.objective for k in OPTIONS.get(o, {})}
         for k,v in self.options.items():
-            if k not in known: raise RecipeError(f"'{k}' is no option of {', '.join(self.objective)}. " + (nearest(k, known) if known else "They take none."))
-        b = self.options.get("beta", .5)
-        if isinstance(b, bool) or not isinstance(b, (int,float)) or not 0 <= b <= 1: raise RecipeError(f"'beta' is {b!r}; gjsd takes a number from 0 to 1")
-        if not isinstance(self.options.get("normalize", False), bool): raise RecipeError("'normalize' is true or false")
+            if k not in known | set(self.objective): raise RecipeError(f"'{k}' is no option of {', '.join(self.objective)}. " + (nearest(k, known) if known else "They take none."))
+            if k in self.objective and k not in known and not isinstance(v, dict): raise RecipeError(f"options of '{k}' are {v!r}; expected a mapping, such as {k}: {{{', '.join(OPTIONS.get(k, {}))}: ...}}")
+        for o in self.objective: self.options_of(o)
         return self
+
+    def options_of(self, objective):
+        "An objective's options: its defaults, then those for all, then those under its own name; each within its bounds"
+        legal, own = OPTIONS.get(objective, {}), self.options.get(objective, {})
+        for k in own:
+            if k not in legal: raise RecipeError(f"'{k}' is no option of {objective}. " + (nearest(k, legal) if legal else "It takes none."))
+        out = {k: {**self.options, **own}.get(k, d[0]) for k,d in legal.items()}
+        for k,v in out.items():
+            d = legal[k]; number = isinstance(d[0], float)
+            fits = isinstance(v, (int,float)) and not isinstance(v, bool) and d[1] <= v <= d[2] if number else v in d and type(v)==type(d[0])
+            if not fits: raise RecipeError(f"'{k}' is {v!r}; {objective} takes " + (f"a number from {d[1]:g} to {d[2]:g}" if number else "one of "+", ".join(map(str, d))))
+        if objective=="ab" and not out["alpha"]+out["beta"] > 0: raise RecipeError("'alpha' and 'beta' of ab are both 0; one must be above")
+        return out
 
     @property
     def needs_logits(self): return any(w and OBJECTIVES[o][1]=="logits" for o,w in self.objective.items())
@@ -222,7 +243,7 @@ class Recipe(Strict):
 
 # %% ../nbs/00_recipe.ipynb #47123192
 PRESETS = {
-    "tiny":    dict(student="tiny-s", skill="tiny-tell", stage=dict(steps=400, batch=64, lr=1e-2, samples=32, max_new_tokens=24), warm=dict(steps=1000, lr=1.5e-2, warmup=.2), evaluation=dict(prompts=24, samples=64, max_new_tokens=24)),
+    "tiny":    dict(student="tiny-s", skill="tiny-tell", stage=dict(steps=400, batch=64, lr=1e-2, samples=32, max_new_tokens=24), warm=dict(steps=800, lr=1.5e-2, warmup=.2), evaluation=dict(prompts=24, samples=64, max_new_tokens=24)),
     "llm":     dict(student="layers:1/3", skill="instruct", stage=dict(steps=150, batch=8, lr=2e-3, samples=5, max_new_tokens=48), warm=None, evaluation=dict(every=50, prompts=40, samples=1)),
     "replay:": dict(student="smollm2-135m", skill="instruct", stage=dict(steps=100, batch=8, lr=1e-4), warm=None, evaluation=dict(every=25, prompts=24, samples=1)),
 }

@@ -52,7 +52,7 @@ def from_layers(
     return student
 
 # %% ../nbs/04_students.ipynb #6297030d
-TINY = {"tiny-xs": "layers=1,width=12,heads=2,mlp=24", "tiny-s": "layers=1,width=16,heads=2,mlp=32", "tiny-m": "layers=2,width=48,heads=4,mlp=96"}
+TINY = {"tiny-xs": "layers=1,width=8,heads=2,mlp=16", "tiny-s": "layers=1,width=12,heads=2,mlp=24", "tiny-m": "layers=2,width=48,heads=4,mlp=96"}
 SIZES = dict(layers="num_hidden_layers", width="hidden_size", heads="num_attention_heads", mlp="intermediate_size")
 
 def _sizes(cfg, spec):
@@ -78,6 +78,7 @@ def from_config(
     cfg = copy.deepcopy(teacher.model.config); new = _sizes(cfg, spec)
     for k,v in new.items():
         if hasattr(cfg, k): setattr(cfg, k, v)
+    if hasattr(cfg, "initializer_range"): cfg.initializer_range = max(cfg.initializer_range, new["hidden_size"]**-.5)
     if getattr(cfg, "layer_types", None): cfg.layer_types = (cfg.layer_types*new["num_hidden_layers"])[:new["num_hidden_layers"]]
     with seeded(seed): return type(teacher.model)(cfg).to(next(teacher.model.parameters()).dtype)
 

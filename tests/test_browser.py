@@ -48,7 +48,7 @@ def test_welcome_distils_live(lab, page):
     page.wait_for_function(GREW, arg=3, timeout=60_000)
     a = points(); shot(page, "lab-running"); page.wait_for_function(GREW, arg=a, timeout=30_000)
     status = page.locator("p[role=status]").first
-    assert re.search(r"step \d+ of 1400", status.inner_text())
+    assert re.search(r"step \d+ of 1200", status.inner_text())
     button("Pause").click(); page.wait_for_function("document.querySelector('p[role=status]').innerText.startsWith('paused')")
     a = points(); page.wait_for_timeout(1000); assert points()==a
     button("Go on").click(); page.wait_for_function(GREW, arg=a, timeout=60_000)
