@@ -15,7 +15,7 @@ def test_no_development_imports():
     for f in (ROOT/"kdnb").glob("*.py"): assert not re.search(r"^\s*(from|import) (fastcore|nbdev|pytest|hypothesis)", f.read_text(), re.M), f
 
 def test_modules_import_from_lower_rooms():
-    number = {re.search(r"default_exp (\w+)", p.read_text())[1]: int(p.name[:2]) for p in (ROOT/"nbs").glob("[0-9]*.ipynb")}
+    number = {re.search(r"default_exp (\w+)", p.read_text())[1]: i for i,p in enumerate(sorted((ROOT/"nbs").glob("[0-9]*.ipynb")))}
     for name,n in number.items():
         text = (ROOT/f"kdnb/{name}.py").read_text()
         for used in re.findall(r"from (?:\.|kdnb\.)(\w+) import", text)+re.findall(r"(?:import |import_module\([\"'])kdnb\.(\w+)", text):
