@@ -7,6 +7,7 @@ __all__ = ['STYLE', 'SPARE', 'LABELS', 'POINTS', 'style', 'label', 'figure', 'th
            'precision_coverage', 'mode_bars', 'next_token_bars', 'text_table']
 
 # %% ../nbs/12_plots.ipynb #14041f3b
+import math
 from .recipe import OBJECTIVES
 
 STYLE = {  # run or objective -> colour, dash, marker
@@ -92,7 +93,8 @@ def precision_coverage(
         colour, _, marker = style(r["name"], i)
         fig.add_scatter(x=[r["precision"]], y=[r["coverage"]], mode="markers+text", text=[label(r["name"])], textposition="bottom center" if r["coverage"] > .5 else "top center",
                         marker=dict(color=colour, symbol=marker, size=18), name=label(r["name"]), textfont_size=16)
-    return fig.update_xaxes(range=[0,1.08], tickformat=".0%").update_yaxes(range=[0,1.08], tickformat=".0%")
+    low = lambda c: max(0., math.floor(10*(table[c].min()-.15))/10)    # points, not bars: the axis need not begin at 0
+    return fig.update_xaxes(range=[low("precision"), 1.04], tickformat=".0%").update_yaxes(range=[low("coverage"), 1.04], tickformat=".0%")
 
 def mode_bars(
     shares,   # dict: name of a run -> table with mode, truth, share
