@@ -53,6 +53,7 @@ def _from_file(path, params, words):
     for k,v in params.items():
         at = d["stages"][-1] if k in Stage.model_fields else d    # a stage's field is set in the last stage
         if k=="objective" and isinstance(v, str): v = {o: 1. for o in v.split("+")}
+        if k=="elicit" and isinstance(v, str): v = [v]
         at[k] = {**at[k], **v} if isinstance(v, dict) and k in ("data","evaluation") and at.get(k) else v
     return Recipe(**d)
 
@@ -86,8 +87,11 @@ def report(a):
     if a.f:
         files = [Path(f)/"recipe.yaml" if Path(f).is_dir() else Path(f) for f in a.f]
         params = {"recipe": "\n---\n".join(Recipe.from_yaml(f).to_yaml() for f in files), **params}
-        made = {f.parent.parent.resolve() for f in files if (f.parent/"status.json").is_file()}
-        if len(made)==1: params = {"runs": str(made.pop()), **params}    # runs that are done are shown, not made again
+        made = [f.parent.resolve() for f in files if (f.parent/"status.json").is_file()]
+        for m,f in zip(made, files):
+            if m.name != (want := Recipe.from_yaml(f).run_id): raise RecipeError(f"{m} was renamed or was begun elsewhere: its recipe's name is {want}. Give it that name again")
+        if len({m.parent for m in made}) > 1: raise RecipeError(f"these runs lie in different folders: {', '.join(sorted({str(m.parent) for m in made}))}. Put them into one")
+        if made: params = {"runs": str(made[0].parent), **params}    # runs that are done are shown, not made again
     if a.o and Path(a.o).exists() and not Path(a.o).is_dir(): raise RecipeError(f"-o {a.o} is a file; name a folder")
     print(make_report(a.template, params, a.o, Terminal()).resolve())
 

@@ -96,10 +96,13 @@ def fdiv_tokens(lq, lp, generator="hellinger"):
 # %% ../nbs/06_divergence.ipynb #d9b66607
 def ab_tokens(lq, lp, alpha=.2, beta=.7):
     if not (alpha >= 0 and beta >= 0 and alpha+beta > 0): raise ValueError(f"alpha is {alpha} and beta {beta}; both are 0 or more, and not both 0")
-    pa, qb, s = (alpha*lp).exp(), (beta*lq).exp(), alpha+beta
-    if beta==0: return (pa*alpha*(lp-lq)-pa+(alpha*lq).exp()).sum(-1)/alpha**2
-    if alpha==0: return (qb*beta*(lq-lp)-qb+(beta*lp).exp()).sum(-1)/beta**2
-    return -(pa*qb - alpha/s*(s*lp).exp() - beta/s*(s*lq).exp()).sum(-1)/(alpha*beta)
+    if 0 < min(alpha, beta) < 1e-3: raise ValueError(f"alpha is {alpha} and beta {beta}; between 0 and 0.001 nothing but rounding is left. Take 0, which is the limit")
+    dtype, lq, lp, s = lq.dtype, lq.double(), lp.double(), alpha+beta    # differences of nearly equal sums
+    pa, qb = (alpha*lp).exp(), (beta*lq).exp()
+    if beta==0: d = (pa*alpha*(lp-lq)-pa+(alpha*lq).exp()).sum(-1)/alpha**2
+    elif alpha==0: d = (qb*beta*(lq-lp)-qb+(beta*lp).exp()).sum(-1)/beta**2
+    else: d = -(pa*qb - alpha/s*(s*lp).exp() - beta/s*(s*lq).exp()).sum(-1)/(alpha*beta)
+    return d.to(dtype)
 
 # %% ../nbs/06_divergence.ipynb #cd761eb4
 TOKENS = dict(fkl=fkl_tokens, rkl=rkl_tokens, jsd=jsd_tokens, gjsd=gjsd_tokens, skl=skl_tokens, srkl=srkl_tokens, akl=akl_tokens, tv=tv_tokens, mse=mse_tokens, fdiv=fdiv_tokens, ab=ab_tokens)

@@ -152,7 +152,7 @@ class Stage(Strict):
             d = legal[k]; number = isinstance(d[0], float)
             fits = isinstance(v, (int,float)) and not isinstance(v, bool) and d[1] <= v <= d[2] if number else v in d and type(v)==type(d[0])
             if not fits: raise RecipeError(f"'{k}' is {v!r}; {objective} takes " + (f"a number from {d[1]:g} to {d[2]:g}" if number else "one of "+", ".join(map(str, d))))
-        if objective=="ab" and not out["alpha"]+out["beta"] > 0: raise RecipeError("'alpha' and 'beta' of ab are both 0; one must be above")
+        if objective=="ab" and (out["alpha"]+out["beta"]==0 or 0 < min(out["alpha"], out["beta"]) < 1e-3): raise RecipeError("'alpha' and 'beta' of ab: each is 0, or 0.001 or more, and not both are 0")
         return out
 
     @property
@@ -276,8 +276,11 @@ def _simple(cls, /,
     if not methods: methods = ["labeling"] if only_text and (weights or {"ce": 1}).keys()=={"ce"} else ["feature"]
     if not weights: weights = {"ce": 1.} if only_text or "feature" not in methods else {"fkl": 1.}
     main = {**p["stage"], "elicit": methods, "objective": weights, **stage}
+    given = warm
     warm = p["warm"] if warm is None else ({**(p["warm"] or {}), "steps": warm} if warm else None)
-    if main["objective"].keys()=={"ce"} or "feature" not in methods: warm = None
+    if main["objective"].keys()=={"ce"} or "feature" not in methods:
+        if given: raise RecipeError(f"'warm' is {given} steps of forward KL, which need the teacher's logits; with objective {'+'.join(main['objective'])} and elicit {methods} leave it out")
+        warm = None
     stages = [main] if not warm else [{k:v for k,v in main.items() if k != "options"} | dict(objective={"fkl": 1.}) | warm, main]
     return cls(teacher=teacher, student=student or p["student"], skill=skill or p["skill"], seed=seed, device=device, precision=precision,
                data=data, stages=stages, evaluation={**p["evaluation"], **(evaluation or {})})

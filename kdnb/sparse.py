@@ -6,6 +6,7 @@
 __all__ = ['SEEKS', 'Sparse', 'top_k', 'sample_k', 'sparse_tokens']
 
 # %% ../nbs/06b_sparse.ipynb #93f2a2e9
+import math
 from dataclasses import dataclass
 import torch
 from torch import Tensor
@@ -47,7 +48,7 @@ def _infinite(name, options):
     own = SEEKS.get(name)
     return own is not None and all(options.get(k) in (v if isinstance(v, tuple) else (v,)) for k,v in own.items())
 
-def _rest(l): return torch.log1p(-l.exp().sum(-1, keepdim=True).clamp(max=1-1e-7)).clamp(min=FLOOR)
+def _others(lq, ids): return lq.scatter(-1, ids, -math.inf).logsumexp(-1, keepdim=True).clamp(min=FLOOR)    # not 1 - kept: a sure student must still feel its tail
 
 def sparse_tokens(
     name:str,      # a divergence, as in `TOKENS`
@@ -60,6 +61,7 @@ def sparse_tokens(
     if not teacher.tail and _infinite(name, options): raise ValueError(f"'{name}' divides by the teacher's probability, which is 0 for all words that were not kept. Keep a tail bucket, or use fkl, skl, srkl, jsd or tv")
     if teacher.tail:
         a, b = lq.gather(-1, teacher.ids), teacher.logp
-        return TOKENS[name](torch.cat([a, _rest(a)], -1), torch.cat([b, _rest(b)], -1), **options)
+        rest = torch.log1p(-b.exp().sum(-1, keepdim=True).clamp(max=1-1e-7)).clamp(min=FLOOR)
+        return TOKENS[name](torch.cat([a, _others(lq, teacher.ids)], -1), torch.cat([b, rest], -1), **options)
     p = torch.zeros_like(lq, requires_grad=False).scatter_add(-1, teacher.ids, teacher.logp.exp().to(lq.dtype))
     return TOKENS[name](lq, p.log().clamp(min=FLOOR), **options)

@@ -136,7 +136,7 @@ class Meter:
 
 # %% ../nbs/11_train.ipynb #a3f6a875
 class TimeLeft:
-    "A guess from the steps of the last ten seconds or so"
+    "A guess from the steps of the last half minute, at most 200"
     def __init__(self): self.seen = []
     def __call__(self, step, total):
         "\", about 12 s left\", or nothing while it cannot be known"
@@ -160,16 +160,20 @@ class Run(RunFolder):
         super().__init__(recipe, folder or Path(out)/recipe.run_id)
         self.sinks, self.meter, self.thread, self.stopping, self.going = list(sinks), Meter(), None, threading.Event(), threading.Event()
         self.going.set()
-    def stop(self): "Stop after this step, keeping a checkpoint"; self.stopping.set(); self.going.set()
-    def pause(self): "Wait after this step"; self.going.clear()
+    def stop(self): "Stop after this step, keeping a checkpoint"; self.stopping.set(); self.going.set()    # in this order: a pause that comes late is not heard
+    def pause(self):
+        "Wait after this step"
+        if not self.stopping.is_set(): self.going.clear()
     def go_on(self): "Go on after a pause"; self.going.set()
     def train(self): "Do what the recipe says, from wherever the folder has got to"; self.stopping.clear(); return _train(self)
     def start(self):
-        "Train in a thread of its own, so that a notebook stays alive. A failure is in `status` and was sent to the sinks"
+        "Train in a thread of its own, so that a notebook stays alive. A failure is sent to the sinks, and stands in `status` if the run had begun"
         if self.thread and self.thread.is_alive(): raise RuntimeError("this run is already training")
         self.stopping.clear()
         def quietly():
-            with contextlib.suppress(Exception): _train(self)
+            try: _train(self)
+            except Exception as e:
+                if not getattr(e, "told", False): self.emit(kind="failed", text=str(e))    # refused before anything was written
         self.thread = threading.Thread(target=quietly, daemon=True); self.thread.start()
         return self
     def wait(self, timeout=None):
@@ -221,9 +225,8 @@ def _sources(recipe):
 
 def _same_data(run):
     "Refuse to go on with a run whose data has changed or gone since it began"
-    env = run._json("environment.json", None)
-    if env is None: return
-    for name,now in _sources(run.recipe).items():
+    env = run._json("environment.json", {})
+    for name,now in _sources(run.recipe).items() if "files" in env else ():
         if env["files"].get(name)==now: continue
         if now is None: raise RecipeError(f"{name}: there is no such file here. The run {run.folder} began in the folder {env['folder']}; go on with it from there")
         raise RecipeError(f"{name} has changed since the run {run.folder} began, so its history would mix two data sets. Begin again with fresh=True (--fresh)")
@@ -297,7 +300,7 @@ def _prepare(run):
 # %% ../nbs/11_train.ipynb #1273108f
 def _listen(run, step, total):
     "Pause or stop, if someone asked for it"
-    if not run.going.is_set():
+    if not (run.going.is_set() or run.stopping.is_set()):
         run.say("paused", step=step, total=total); run.meter.enter("paused"); run.emit(kind="paused", step=step)
         run.going.wait(); run.meter.enter("training")
     if run.stopping.is_set(): raise Stopped
@@ -369,7 +372,7 @@ def _go_through(run):
         if isinstance(e, KeyboardInterrupt): raise
     except Exception as e:
         run.meter.enter(None); run.say("failed", step=run.last_step, total=total, error=f"{type(e).__name__}: {e}")
-        run.emit(kind="failed", text=str(e))
+        run.emit(kind="failed", text=str(e)); e.told = True
         raise
     return run
 
@@ -413,16 +416,26 @@ def _turn(run):
         with lock: yield
     finally: _ONE.release()
 
-def _train(run):
-    if run.state=="done": run.emit(kind="done", metrics=run.metrics, folder=str(run.folder)); return run
-    _same_data(run); check(run.recipe)
+def _shown(run): run.emit(kind="done", metrics=run.metrics, folder=str(run.folder)); return run
+
+def _train(run, fresh=False):
+    if run.state=="done" and not fresh: return _shown(run)
+    if not fresh: _same_data(run)
+    check(run.recipe)
     small = run.recipe.teacher=="tiny" or run.recipe.student in TINY_STUDENTS
     try:
         with _turn(run), _interrupts(run), _threads(small), no_bars():
-            if run.state=="done": return _train(run)    # by whom we waited for
+            if run.status["state"]=="done" and not fresh: return _shown(run)    # trained by whom we waited for
+            if fresh: _empty(run.folder)
             run.meter = _meter(run)
             return _go_through(run)
     except Stopped: run.emit(kind="stopped", text="stopped before it began", step=0); return run
+
+def _empty(folder):
+    "Forget what a folder holds, but not who holds the folder"
+    for p in folder.iterdir():
+        if p.is_dir(): shutil.rmtree(p)
+        elif p.name != ".lock": p.unlink()
 
 # %% ../nbs/11_train.ipynb #da6ce2f5
 def distill(
@@ -433,9 +446,8 @@ def distill(
 ):                 # Run
     "Run a recipe to its end. A run of the same recipe that is in `out` is taken up where it stands"
     run = Run(recipe, out, sinks)
-    if fresh and run.state not in ("running","paused"): shutil.rmtree(run.folder, ignore_errors=True)
-    _same_data(run)
-    return run.train()
+    if not fresh: _same_data(run)
+    return _train(run, fresh)
 
 def attach(
     folder,     # a run's folder, or its id

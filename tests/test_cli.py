@@ -33,7 +33,7 @@ def test_wrong_input(kdnb, tmp_path, words, said):
 def test_recipe_file(kdnb, tmp_path):
     from kdnb.recipe import Recipe
     (tmp_path/"r.yaml").write_text(Recipe.simple(steps=40, warm=3, samples=2).to_yaml())
-    r = kdnb("distill", "r.yaml", "-p", "steps", 4, "-p", "objective", "rkl+ce", "-p", "evaluation.samples", 2); assert r.returncode==0, r.stderr
+    r = kdnb("distill", "r.yaml", "-p", "steps", 4, "-p", "objective", "rkl+ce", "-p", "elicit", "feature", "-p", "evaluation.samples", 2); assert r.returncode==0, r.stderr
     d = Recipe.from_yaml(Path(r.stdout.strip())/"recipe.yaml")
     assert [s.steps for s in d.stages]==[3, 4] and d.stages[-1].objective=={"rkl": 1., "ce": 1.} and d.evaluation.samples==2 and d.evaluation.prompts==24
     made = (Path(r.stdout.strip())/"metrics.json").stat().st_mtime_ns

@@ -21,6 +21,20 @@ def test_modules_import_from_lower_rooms():
         for used in re.findall(r"from (?:\.|kdnb\.)(\w+) import", text)+re.findall(r"(?:import |import_module\([\"'])kdnb\.(\w+)", text):
             assert number[used] < n or (name, used)==("skills", "tiny"), f"{name} ({n}) imports from {used} ({number[used]})"
 
+def test_no_name_is_undefined():
+    "A notebook's hidden cells may import what its module forgot"
+    import ast, builtins
+    for f in (ROOT/"kdnb").glob("*.py"):
+        tree = ast.parse(f.read_text()); known = set(dir(builtins)) | {"__file__", "__name__", "get_ipython"}
+        for n in ast.walk(tree):
+            if isinstance(n, (ast.Import, ast.ImportFrom)): known |= {(a.asname or a.name).split(".")[0] for a in n.names}
+            elif isinstance(n, (ast.FunctionDef, ast.ClassDef)): known.add(n.name)
+            elif isinstance(n, ast.arg): known.add(n.arg)
+            elif isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load): known.add(n.id)
+            elif isinstance(n, ast.ExceptHandler) and n.name: known.add(n.name)
+        lost = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id not in known}
+        assert not lost, f"{f.name} uses names that nothing in it defines: {lost}"
+
 @pytest.fixture
 def copy(tmp_path):
     "The project's files in a repository of their own"
