@@ -7,7 +7,7 @@ __all__ = ['HZ', 'ui_mode', 'live_figure', 'Watch', 'LiveWatch', 'watch']
 
 # %% ../nbs/14_panel.ipynb #efd2a32f
 import html, os, time
-from .plots import figure, label, style, thin
+from .plots import LOG_AXIS, figure, label, style, thin
 from .recipe import TEACHERS, teacher_kind
 from .train import Run, TimeLeft, attach
 
@@ -27,7 +27,7 @@ def live_figure(
     "The figure of a run that is to come: a line a training term, and the held-out measures in black"
     import plotly.graph_objects as go
     terms = list(dict.fromkeys(o for s in recipe.stages for o,w in s.objective.items() if w))
-    fig = go.Figure(figure("", "step", "nats a token")).update_yaxes(type="log", dtick=1)
+    fig = go.Figure(figure("", "step", "nats a token")).update_yaxes(**LOG_AXIS)
     for c in terms:
         fig.add_scatter(x=[], y=[], name=f"training {label(c)}", mode="lines", line=dict(color=style(c)[0], width=2))
     held = "heldout_ce" if TEACHERS[teacher_kind(recipe.teacher)][0]=={"text"} else "heldout_kl_pq"
