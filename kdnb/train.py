@@ -165,11 +165,14 @@ class Run(RunFolder):
         "Wait after this step"
         if not self.stopping.is_set(): self.going.clear()
     def go_on(self): "Go on after a pause"; self.going.set()
-    def train(self): "Do what the recipe says, from wherever the folder has got to"; self.stopping.clear(); return _train(self)
+    def train(self):
+        "Do what the recipe says, from wherever the folder has got to"
+        if self.thread and self.thread.is_alive(): raise RuntimeError("this run is already training")
+        self.stopping.clear(); return _train(self)
     def start(self):
         "Train in a thread of its own, so that a notebook stays alive. A failure is sent to the sinks, and stands in `status` if the run had begun"
         if self.thread and self.thread.is_alive(): raise RuntimeError("this run is already training")
-        self.stopping.clear()
+        self.stopping.clear(); _stand(self)
         def quietly():
             try: _train(self)
             except Exception as e:
@@ -400,25 +403,35 @@ def _threads(small):
     finally: torch.set_num_threads(n)
 
 # %% ../nbs/11_train.ipynb #ffb6a9c5
-_ONE = threading.Lock() # torch's generator and accelerate's state belong to the process: one run at a time
+_LINE, _MOVED = [], threading.Condition() # torch's generator and accelerate's state belong to the process: one run at a time, first come, first served
+
+def _stand(run):
+    with _MOVED: _LINE.append(run)
+def _leave(run):
+    with _MOVED: run in _LINE and _LINE.remove(run); _MOVED.notify_all()
 
 @contextlib.contextmanager
 def _turn(run):
     "Wait for the other run of this process, then hold the folder against every other process"
     from filelock import Timeout
-    if _ONE.locked(): run.emit(kind="phase", text="waiting for the other run of this process")
-    while not _ONE.acquire(timeout=.2):
+    if _LINE[0] is not run: run.emit(kind="phase", text="waiting for the other run of this process")
+    while _LINE[0] is not run:
+        with _MOVED: _MOVED.wait(.2)
         if run.stopping.is_set(): raise Stopped
-    try:
-        run.folder.mkdir(parents=True, exist_ok=True)
-        try: lock = run._lock().acquire(timeout=2)
-        except Timeout: raise TrainingError(f"{run.folder} is being trained by another process. Wait for it, or stop it") from None
-        with lock: yield
-    finally: _ONE.release()
+    run.folder.mkdir(parents=True, exist_ok=True)
+    try: lock = run._lock().acquire(timeout=2)
+    except Timeout: raise TrainingError(f"{run.folder} is being trained by another process. Wait for it, or stop it") from None
+    with lock: yield
 
 def _shown(run): run.emit(kind="done", metrics=run.metrics, folder=str(run.folder)); return run
 
 def _train(run, fresh=False):
+    "Train when it is this run's turn; it has stood in line since it was asked to"
+    if run not in _LINE: _stand(run)
+    try: return _when_free(run, fresh)
+    finally: _leave(run)
+
+def _when_free(run, fresh):
     if run.state=="done" and not fresh: return _shown(run)
     if not fresh: _same_data(run)
     check(run.recipe)

@@ -48,11 +48,11 @@ def test_welcome_distils_live(lab, page):
     page.wait_for_function(GREW, arg=3, timeout=60_000)
     a = points(); shot(page, "lab-running"); page.wait_for_function(GREW, arg=a, timeout=30_000)
     status = page.locator("p[role=status]").first
-    assert re.search(r"step \d+ of 1200", status.inner_text())
-    button("Pause").click(); page.wait_for_function("document.querySelector('p[role=status]').innerText.startsWith('paused')")
+    assert re.search(r"step \d+ of 1200", status.text_content())
+    button("Pause").click(); page.wait_for_function("document.querySelector('p[role=status]').textContent.startsWith('paused')")
     a = points(); page.wait_for_timeout(1000); assert points()==a
     button("Go on").click(); page.wait_for_function(GREW, arg=a, timeout=60_000)
-    button("Stop").click(); page.wait_for_function("document.querySelector('p[role=status]').innerText.includes('kdnb resume')", timeout=30_000)
+    button("Stop").click(); page.wait_for_function("document.querySelector('p[role=status]').textContent.includes('kdnb resume')", timeout=30_000)
     assert button("Stop").is_disabled()
 
 def scroll_to(page, text):
@@ -69,7 +69,7 @@ def test_welcome_to_the_end(lab, page):
     for o in ("fkl","rkl"): assert f'objective=\\"{o}\\")' in text; text = text.replace(f'objective=\\"{o}\\")', f'objective=\\"{o}\\", steps=30, warm=30, samples=4)')
     (lab.root/"short.ipynb").write_text(text)
     lab.open(page, "short.ipynb"); lab.run_all(page)
-    both = "n => [...document.querySelectorAll('p[role=status]')].filter(p => p.innerText.startsWith('done')).length == n"
+    both = "n => [...document.querySelectorAll('p[role=status]')].filter(p => p.textContent.startsWith('done')).length == n"
     page.wait_for_function(both, arg=2, timeout=120_000)
     scroll_to(page, "Still training")
     lab.run_all(page); page.wait_for_function(both, arg=2, timeout=60_000)
