@@ -331,8 +331,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'kdnb.train.distill': ('train.html#distill', 'kdnb/train.py'),
                             'kdnb.train.load_checkpoint': ('train.html#load_checkpoint', 'kdnb/train.py'),
                             'kdnb.train.new_folder': ('train.html#new_folder', 'kdnb/train.py'),
-                            'kdnb.train.read_rows': ('train.html#read_rows', 'kdnb/train.py'),
                             'kdnb.train.save_checkpoint': ('train.html#save_checkpoint', 'kdnb/train.py'),
                             'kdnb.train.tune_allocator': ('train.html#tune_allocator', 'kdnb/train.py'),
+                            'kdnb.train.whole_rows': ('train.html#whole_rows', 'kdnb/train.py'),
                             'kdnb.train.write': ('train.html#write', 'kdnb/train.py'),
                             'kdnb.train.write_rows': ('train.html#write_rows', 'kdnb/train.py')}}}

@@ -28,8 +28,8 @@ def data():
     return DATA
 
 def lacking(why):
-    "A missing browser skips on a laptop and fails in CI"
-    (pytest.fail if os.environ.get("CI") else pytest.skip)(f"browser tests: {why}")
+    "What cannot be tested for want of a tool skips on a laptop and fails in CI"
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
 
 @pytest.fixture(scope="session")
 def browser():
@@ -88,10 +88,10 @@ def lab(tmp_path):
 
 @pytest.fixture(scope="session")
 def libraries(tmp_path_factory):
-    "The libraries that people compare with, TRL and Liger, in a folder beside the environment; skipped where they cannot be fetched"
+    "The libraries that people compare with, TRL and Liger, in a folder beside the environment"
     to = tmp_path_factory.mktemp("libraries")
     r = subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--disable-pip-version-check", "--target", str(to), "trl==1.16.0", "liger-kernel==0.8.5"], capture_output=True, text=True)
-    if r.returncode: pytest.skip(f"trl and liger-kernel could not be installed: {r.stderr.strip().splitlines()[-1]}")
+    if r.returncode: lacking(f"trl and liger-kernel could not be installed: {r.stderr.strip()[-300:]}")
     sys.path.append(str(to))
     yield to
     sys.path.remove(str(to))
