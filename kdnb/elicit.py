@@ -66,6 +66,16 @@ def _keep(rows, lm, what, say):
     return out
 
 # %% ../nbs/05_elicit.ipynb #417b2b95
+def _prompts(skill, rows, lm, say):
+    "Rows to be answered by the student, later"
+    import datasets
+    out = [_row(lm, skill, r["prompt"], [], r.get("completion") or "", method="prompts", teacher="", sample=0, temperature=float("nan"), seed="") for r in rows]
+    fits = [r for r in out if len(r["prompt_ids"]) < lm.context]
+    if not fits: raise DataError(f"none of the {len(out)} prompts fits into the {lm.context} tokens that {lm.name} reads")
+    if len(fits) < len(out): say(dict(kind="note", text=f"dropped {len(out)-len(fits)} prompts longer than the {lm.context} tokens that {lm.name} reads; {len(fits)} kept"))
+    return datasets.Dataset.from_dict({c: [r[c] for r in fits] for c in COLUMNS})
+
+# %% ../nbs/05_elicit.ipynb #969aa668
 def elicit(
     recipe:Recipe,     # what to ask for
     stage:int=0,       # which of its stages
@@ -85,6 +95,7 @@ def elicit(
     if lm is None: raise RecipeError(f"`{teacher.name}` has no tokenizer; pass the student as lm=")
     rows = skill.heldout[:e.prompts] if held else skill.seeds[:s.prompts or None]
     samples = 1 if held else s.samples
+    if not held and s.share==1 and "ce" not in s.terms: return _prompts(skill, rows, lm, say)
     if "labeling" not in s.elicit and all(r.get("completion") for r in rows): got = _recorded(skill, rows, lm, 1, lambda r,n: r["completion"], method="data", teacher="")
     elif isinstance(teacher, Replay): got = _recorded(skill, rows, lm, samples, _replied(teacher), method="labeling", teacher=teacher.name)
     elif held: got = _sampled(skill, rows, teacher, 1, 1., e.seed, e.max_new_tokens, say)
@@ -109,20 +120,21 @@ def feature(
     lm:LM,         # the teacher
     knowledge,     # a dataset as `elicit` gives it
     batch:int=32,  # rows at a time
-    dtype=None,    # of the result; default that of the weights
+    dtype=None,    # of the states; default that of the weights
     on_event=None, # told how far it is
-):                 # (completion tokens of all rows, width), rows in order
-    "The teacher's last hidden state at every completion token: one forward, whatever the epochs"
+    keep=None,     # f(states of a row, row number) -> what is kept of them, such as `keeper` of `06b_sparse` gives; default the states
+):                 # (completion tokens of all rows, width), rows in order; or as much of what was kept
+    "The teacher's last hidden state at every completion token, or less: one forward, whatever the epochs"
     import torch
     P, C = knowledge["prompt_ids"], knowledge["completion_ids"]
-    out, order = [None]*len(P), sorted(range(len(P)), key=lambda i: len(P[i])+len(C[i]))
+    out, order, keep = [None]*len(P), sorted(range(len(P)), key=lambda i: len(P[i])+len(C[i])), keep or (lambda h, row: h)
     with torch.inference_mode():
         for i in range(0, len(order), batch):
             part = order[i:i+batch]
             ids, mask, at, _ = positions([P[j] for j in part], [C[j] for j in part])
-            h = lm.hidden(ids.to(lm.device), mask.to(lm.device)).cpu()
-            for row,j in enumerate(part): out[j] = h[row][at[row]].to(dtype or h.dtype)
+            h, at = lm.hidden(ids.to(lm.device), mask.to(lm.device)), at.to(lm.device)
+            for row,j in enumerate(part): out[j] = keep(h[row][at[row]].to(dtype or h.dtype), j).to("cpu")
             if on_event: on_event(dict(kind="phase", done=min(i+batch, len(order)), total=len(order)))
-    return torch.cat(out).clone()
+    return torch.cat(out).clone() if torch.is_tensor(out[0]) else out[0].cat(out)
 
 METHODS = dict(labeling=elicit, feature=feature)

@@ -22,13 +22,13 @@ def fidelity(
     import torch
     P, C, sums, n = list(rows["prompt_ids"]), list(rows["completion_ids"]), {}, 0
     was = student.model.training; student.model.eval()
-    full = None if teacher_hidden is None else teacher_head.float()
+    words = min(len(student.head), len(student.head if teacher_head is None else teacher_head)); full = None if teacher_hidden is None else teacher_head[:words].float()
     with torch.inference_mode():
         for i in range(0, len(P), batch):
             ids, mask, at, y = (x.to(student.device) for x in positions(P[i:i+batch], C[i:i+batch]))
             h = student.hidden(ids, mask)[at]
             for j in range(0, len(h), 256):
-                lq = log_probs(h[j:j+256] @ student.head.T)
+                lq = log_probs(h[j:j+256] @ student.head[:words].T)
                 got = dict(ce=ce_tokens(lq, y[j:j+256]))
                 if teacher_hidden is not None:
                     t = teacher_hidden[n+j:n+j+len(lq)].to(student.device)

@@ -26,7 +26,7 @@ def live_figure(
 ):          # plotly figure with empty lines, and the column of the history that each line shows
     "The figure of a run that is to come: a line a training term, and the held-out measures in black"
     import plotly.graph_objects as go
-    terms = list(dict.fromkeys(o for s in recipe.stages for o,w in s.objective.items() if w))
+    terms = list(dict.fromkeys(o for s in recipe.stages for o in s.terms))
     fig = go.Figure(figure("", "step", "nats a token")).update_yaxes(**LOG_AXIS)
     for c in terms:
         fig.add_scatter(x=[], y=[], name=f"training {label(c)}", mode="lines", line=dict(color=style(c)[0], width=2))

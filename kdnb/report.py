@@ -115,7 +115,7 @@ def comparison(
         rs = [Recipe.from_yaml(t) for t in re.split(r"^---\s*$", recipe, flags=re.M) if t.strip()]
         for part in ("teacher","skill","data","evaluation"):
             if len({repr(getattr(r, part)) for r in rs}) > 1: raise RecipeError(f"these recipes differ in '{part}', so their measures cannot stand side by side. Make a report of each")
-        names = ["+".join(o for o,w in r.stages[-1].objective.items() if w) for r in rs]
+        names = ["+".join(r.stages[-1].terms) for r in rs]
         return {n if names.count(n)==1 else f"{n} ({r.run_id[-4:]})": r for n,r in zip(names, rs)}
     objective = objective or ("fkl rkl" if teacher=="tiny" and elicit != "labeling" else "")
     data = Data(source=teacher.removeprefix("replay:")) if teacher.startswith("replay:") else None

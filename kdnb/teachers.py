@@ -97,10 +97,10 @@ def _sample(lm, ids, mask, temperature, max_new_tokens):
     import torch
     ends, rows = torch.tensor(sorted(lm.ends), device=ids.device), torch.arange(len(ids), device=ids.device)
     out, done = torch.full((len(ids), max_new_tokens), int(ends[0]), device=ids.device), torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
-    x, pos, cache = ids, (mask.cumsum(-1)-1).clamp(min=0), None
+    x, pos, cache, head = ids, (mask.cumsum(-1)-1).clamp(min=0), None, lm.head[:len(lm.tokenizer)]    # rows beyond are padding, and no words
     for t in range(max_new_tokens):
         o = lm.model.base_model(input_ids=x, attention_mask=mask, position_ids=pos, past_key_values=cache, use_cache=True)
-        x, cache = draw(o.last_hidden_state[:,-1] @ lm.head.T, temperature), o.past_key_values    # two dimensions: with three, torch copies the head once a row
+        x, cache = draw(o.last_hidden_state[:,-1] @ head.T, temperature), o.past_key_values    # two dimensions: with three, torch copies the head once a row
         out[rows,t] = x; done |= torch.isin(x, ends)
         if done.all(): break
         if done.float().mean() > .2:

@@ -88,10 +88,10 @@ def lab(tmp_path):
 
 @pytest.fixture(scope="session")
 def libraries(tmp_path_factory):
-    "The libraries that people compare with, TRL and Liger, in a folder beside the environment"
+    "The libraries that people compare with, TRL, Liger and distill-anything, in a folder beside the environment"
     to = tmp_path_factory.mktemp("libraries")
-    r = subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--disable-pip-version-check", "--target", str(to), "trl==1.16.0", "liger-kernel==0.8.5"], capture_output=True, text=True)
-    if r.returncode: lacking(f"trl and liger-kernel could not be installed: {r.stderr.strip()[-300:]}")
+    r = subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--disable-pip-version-check", "--target", str(to), "trl==1.16.0", "liger-kernel==0.8.5", "distill-anything==0.5.0"], capture_output=True, text=True)
+    if r.returncode: lacking(f"trl, liger-kernel and distill-anything could not be installed: {r.stderr.strip()[-300:]}")
     sys.path.append(str(to))
     yield to
     sys.path.remove(str(to))
