@@ -10,7 +10,7 @@ import collections, copy, hashlib
 import torch
 from torch import nn
 from .recipe import Recipe, RecipeError, derive
-from .skills import load_skill
+from .skills import DataError, load_skill
 from .teachers import LM
 from .elicit import METHODS, positions
 from .fused import token_logps
@@ -111,7 +111,8 @@ def feedback(
     start = iter(answer_logps(student, [r["prompt_ids"] for r in P], C).tolist())
     take = lambda it, n: [next(it) for _ in range(n)]
     out = [_row(fits[i], t, take(scores, len(t)), take(start, len(t)), s, teacher, seed) for i,t in texts.items()]
-    keep, notes = check_preferences(out)
+    try: keep, notes = check_preferences(out)
+    except ValueError as e: raise DataError(f"{e}. Ask for more samples or longer answers (max_new_tokens), or choose another judge than {s.judge}") from None
     for n in notes: say(dict(kind="note", text=f"feedback: {n}"))
     return datasets.Dataset.from_dict({c: [out[i][c] for i in keep] for c in FEEDBACK_COLUMNS})
 
