@@ -22,7 +22,7 @@ def fidelity(
     import torch
     P, C, sums, n = list(rows["prompt_ids"]), list(rows["completion_ids"]), {}, 0
     was = student.model.training; student.model.eval()
-    words = min(len(student.head), len(student.head if teacher_head is None else teacher_head)); full = None if teacher_hidden is None else teacher_head[:words].float()
+    words = len(student.head) if teacher_hidden is None else min(len(student.head), len(teacher_head)); full = None if teacher_hidden is None else teacher_head[:words].float()
     with torch.inference_mode():
         for i in range(0, len(P), batch):
             ids, mask, at, y = (x.to(student.device) for x in positions(P[i:i+batch], C[i:i+batch]))
@@ -101,7 +101,7 @@ def evaluate(
     heldout,             # dataset: held-out prompts with the teacher's answers, or the data's own
     evaluation,          # the recipe's `Evaluation`
     teacher=None,        # LM, or None where only recorded text is there
-    teacher_hidden=None, # of `heldout`
+    teacher_hidden=None, # of `heldout`; None also where the student reads other tokens than the teacher
     on_event=None,       # told what happens
 ):                       # dict of metrics; table of greedy answers side by side; table of sampled answers
     "Every metric that applies, on held-out prompts"
@@ -110,7 +110,7 @@ def evaluate(
     usable = set(heldout["prompt"]); rows = [r for r in skill.heldout[:e.prompts] if r["prompt"] in usable]    # `elicit` left out what is too long
     kw = dict(max_new_tokens=e.max_new_tokens, on_event=on_event)
     say("measuring the held-out divergence")
-    m = fidelity(student, heldout, teacher_hidden, None if teacher is None else teacher.head)
+    m = fidelity(student, heldout, teacher_hidden, None if teacher_hidden is None else teacher.head)
     m.pop("kl_qp", None)
     say(f"the student answers {len(rows)} held-out prompts, {e.samples} times each")
     said = answers(student, skill, rows, e.samples, seed=e.seed+1, **kw)
@@ -118,12 +118,12 @@ def evaluate(
     own = said[said["ids"].map(len) > 0].groupby("prompt").head(8)
     greedy = answers(student, skill, rows, temperature=0, **kw)
     table = pd.DataFrame(dict(prompt=greedy["prompt"], student=greedy["text"], right=greedy["right"]))
-    if teacher is not None:
+    if teacher_hidden is not None:
         say("the teacher reads the student's answers, and answers itself")
         import datasets
         ds = datasets.Dataset.from_dict(dict(prompt_ids=[student.prompt_ids(skill.messages(p)) for p in own["prompt"]], completion_ids=list(own["ids"])))
         m["kl_qp"] = fidelity(student, ds, feature(teacher, ds), teacher.head)["kl_qp"]
-        table.insert(1, "teacher", answers(teacher, skill, rows, temperature=0, **kw)["text"])
+    if teacher is not None: table.insert(1, "teacher", answers(teacher, skill, rows, temperature=0, **kw)["text"])
     else: table.insert(1, "teacher", table["prompt"].map(dict(zip(heldout["prompt"], heldout["completion"]))))
     known = table.dropna(subset="teacher")
     if len(known): m["rouge_l"] = rouge_l(list(known["teacher"]), list(known["student"]))

@@ -9,10 +9,11 @@ __all__ = ['FUSED', 'View', 'view', 'laid', 'Aids', 'aids_for', 'Lesson', 'ranke
 from dataclasses import dataclass, field
 import torch
 from torch import nn
-from .recipe import OBJECTIVES
+from .recipe import ACROSS, OBJECTIVES
 from .teachers import LM
 from .elicit import positions
 from .fused import each_token, fused, token_logps
+from .align import aligned, same_words, shared_vocabulary
 from .traces import Similarities, traces
 from .ranking import LENGTH_NORMALISED, RANKING, sequence_logps
 from .reinforce import baseline, gae, minillm, mixed_answers, mixed_logps, ppo, reinforce, token_rewards, value_loss, whiten
@@ -52,6 +53,7 @@ class Aids:
     judge:object=None     # f(rows, completions) -> (answers,) scores
     critic:nn.Module=None # hidden state -> value, for ppo
     reward:RewardModel=None # what `bt` trains
+    shared:object=None    # (2, words), the words that both know, where teacher and student read different tokens
     @property
     def modules(self): "name -> what is trained or kept besides the student"; return {k: m for k,m in dict(similar=self.similar, critic=self.critic, reward=self.reward).items() if m is not None}
 
@@ -67,10 +69,11 @@ def aids_for(
     width, dev = student.head.shape[1], student.device
     critic = nn.Linear(width, 1).to(dev) if "ppo" in stage.terms else None
     if critic: nn.init.zeros_(critic.weight); nn.init.zeros_(critic.bias)
-    return Aids(teacher, Similarities(similar, student, teacher, seed).to(dev) if similar else None, critic=critic, **known)
+    shared = shared_vocabulary(student.tokenizer, teacher.tokenizer).to(dev) if teacher and not same_words(student, teacher) else None
+    return Aids(teacher, Similarities(similar, student, teacher, seed).to(dev) if similar else None, critic=critic, shared=shared, **known)
 
 # %% ../nbs/10_lesson.ipynb #8c617e96
-FUSED = {"ce", "gkd"} | {o for o,d in OBJECTIVES.items() if d[0]=="divergence"}
+FUSED = {"ce", "gkd"} | {o for o,d in OBJECTIVES.items() if d[0]=="divergence"} - ACROSS
 
 class Lesson(nn.Module):
     "The loss of a stage. A module, so that accelerate can wrap it and choose its precision"
@@ -83,8 +86,8 @@ class Lesson(nn.Module):
     ):
         super().__init__()
         self.model, self.kept = student.model, nn.ModuleDict(aids.modules)
-        self.words = min(len(student.head), len(student.head if teacher_head is None else teacher_head))    # heads may be padded
-        self.student, self.stage, self.head, self.aids, self.dtype = student, stage, None if teacher_head is None else teacher_head[:self.words], aids, dtype
+        self.words = len(student.head) if teacher_head is None or aids.shared is not None else min(len(student.head), len(teacher_head))    # heads may be padded
+        self.student, self.stage, self.head, self.aids, self.dtype = student, stage, teacher_head if teacher_head is None or aids.shared is not None else teacher_head[:self.words], aids, dtype
         self.options = {o: stage.options_of(o) for o in stage.terms}
 
     def forward(self, weights, temperature, data=None, own=None, ranked=None):
@@ -106,8 +109,10 @@ def _answers(self, v, weights, temperature):
     else: h, total, terms = self.student.hidden(v.ids, v.mask), 0., {}
     flat = {o: w for o,w in weights.items() if o in FUSED}
     if flat:
-        loss, got = fused(h[v.at], self.student.head[:self.words], flat, v.y, v.states, self.head, self.options, temperature, self.stage.t_squared, dtype=self.dtype, rows=v.rows)
+        loss, got = fused(h[v.at], self.student.head[:self.words], flat, v.y, v.states, self.head if v.states is not None else None, self.options, temperature, self.stage.t_squared, dtype=self.dtype, rows=v.rows)
         total, terms = total+loss, terms | got
+    for o in ACROSS & weights.keys():
+        x = self._across(o, h[v.at], v, temperature); total = total+weights[o]*x; terms[o] = x.item()
     for o in ("reinforce","ppo","minillm"):
         if o in weights: loss, got = getattr(self, "_"+o)(h[v.at], v); total = total+weights[o]*loss; terms |= got
     return total, terms
@@ -120,7 +125,13 @@ def _similar(self, v, weights):
     got = {o: x for o,x in s(v.ids, v.mask, v.at, v.y, mine, theirs, self.student, self.aids.teacher).items() if o in weights}
     return mine["hidden"][-1], sum(w*got[o] for o,w in weights.items()), {o: x.item() for o,x in got.items()}
 
-Lesson._answers, Lesson._similar = _answers, _similar
+def _across(self, o, h, v, temperature):
+    "A term across tokenizers, at the tokens before which both have read the same; at all, where they read alike"
+    if "pairs" not in v.known: every = torch.arange(self.words, device=h.device); return aligned(o, h, self.student.head[:self.words], v.states, self.head, torch.stack([every, every]), temperature)
+    mine, theirs = v.known["pairs"]
+    return aligned(o, h[mine], self.student.head, v.known["theirs"][theirs], self.head, self.aids.shared, temperature)
+
+Lesson._answers, Lesson._similar, Lesson._across = _answers, _similar, _across
 
 # %% ../nbs/10_lesson.ipynb #389544bf
 def _ranked(self, v, weights):

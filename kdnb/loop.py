@@ -11,6 +11,7 @@ import math
 from .recipe import OBJECTIVES, RecipeError, derive, scheduled
 from .lesson import Aids, Lesson, own_view, ranked_view, view
 from .reinforce import own_turn
+from .align import theirs
 
 # %% ../nbs/10_loop.ipynb #21c1005a
 class TrainingError(RuntimeError): "Training cannot go on; the text says why and what to try"
@@ -62,6 +63,15 @@ def batch_rows(
     return out
 
 # %% ../nbs/10_loop.ipynb #5104065f
+def _pairs_of(knowledge, rows, C, starts, device):
+    "The pairs of a batch as two lists of numbers: of the student's tokens, of the teacher's"
+    import torch
+    out, mine, theirs = [], 0, 0
+    for r in rows:
+        out += [(mine+i, theirs+j) for i,j in knowledge[r]["pairs"]]
+        mine += len(C[r]); theirs += starts[r+1]-starts[r]
+    return torch.tensor(out, device=device).T
+
 def batches(
     knowledge,   # dataset as `elicit` or `feedback` gives it
     stage,       # a recipe's Stage
@@ -73,13 +83,15 @@ def batches(
     "The batches of a stage, the student's own answers left out"
     import torch
     P, C, starts = list(knowledge["prompt_ids"]), list(knowledge["completion_ids"]), [0]
-    for c in C: starts.append(starts[-1]+len(c))
+    for c in theirs(knowledge)["completion_ids"]: starts.append(starts[-1]+len(c))
     ranks = "ranking" in stage.families; reads = any(OBJECTIVES[o][0] in ("SFT","divergence","similarity") or o=="gkd" for o in stage.terms)
     for i in range(first, stage.steps):
         rows, out = batch_rows(len(P), stage.batch, i, seed), {}
         if reads and ("ce" in stage.terms or not own_turn(seed, i, stage.share)):
-            at = torch.cat([torch.arange(starts[r], starts[r+1]) for r in rows])
-            out["data"] = view([P[r] for r in rows], [C[r] for r in rows], device, None if hidden is None else hidden[at])
+            states = None if hidden is None else hidden[torch.cat([torch.arange(starts[r], starts[r+1]) for r in rows])].to(device)
+            v = out["data"] = view([P[r] for r in rows], [C[r] for r in rows], device)
+            if "pairs" in knowledge.column_names: v.known |= dict(theirs=states, pairs=_pairs_of(knowledge, rows, C, starts, device))
+            else: v.states = states
         if ranks: out["ranked"] = ranked_view([knowledge[r] for r in rows], device)
         yield i, rows, out
 

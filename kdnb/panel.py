@@ -8,7 +8,7 @@ __all__ = ['HZ', 'ui_mode', 'live_figure', 'Watch', 'LiveWatch', 'watch']
 # %% ../nbs/14_panel.ipynb #efd2a32f
 import html, os, time
 from .plots import LOG_AXIS, figure, label, style, thin
-from .recipe import TEACHERS, teacher_kind
+from .recipe import ACROSS, TEACHERS, teacher_kind
 from .train import Run, TimeLeft, attach
 
 # %% ../nbs/14_panel.ipynb #6a143ad3
@@ -30,7 +30,7 @@ def live_figure(
     fig = go.Figure(figure("", "step", "nats a token")).update_yaxes(**LOG_AXIS)
     for c in terms:
         fig.add_scatter(x=[], y=[], name=f"training {label(c)}", mode="lines", line=dict(color=style(c)[0], width=2))
-    held = "heldout_ce" if TEACHERS[teacher_kind(recipe.teacher)][0]=={"text"} else "heldout_kl_pq"
+    held = "heldout_ce" if TEACHERS[teacher_kind(recipe.teacher)][0]=={"text"} or ACROSS & set(terms) else "heldout_kl_pq"
     fig.add_scatter(x=[], y=[], name=label(held), mode="lines+markers", line=dict(color="#000000", width=3))
     return fig, [*terms, held]
 

@@ -7,7 +7,7 @@ __all__ = ['TINY', 'SIZES', 'pick_layers', 'from_layers', 'from_config', 'check_
 
 # %% ../nbs/04_students.ipynb #d29116d8
 import copy, re
-from .recipe import RecipeError
+from .recipe import ACROSS, RecipeError
 from .teachers import LM, load_teacher, model_config, seeded
 
 # %% ../nbs/04_students.ipynb #dea508a8
@@ -111,6 +111,7 @@ def load_student(
     seed:int=0,   # draws fresh weights
     device:str="cpu", # torch device
     on_event=None,    # told what happens
+    across=False,     # whether another tokenizer will do
 ):                # LM that can be trained, float32
     "Make the student that a recipe names"
     import torch
@@ -121,9 +122,10 @@ def load_student(
         model = from_config(teacher, TINY.get(spec) or spec[7:], seed)
     else:
         own = load_teacher(spec, on_event=on_event, dtype=torch.float32)
-        if teacher.model is not None and own.tokenizer.get_vocab() != teacher.tokenizer.get_vocab():
+        same = teacher.model is None or own.tokenizer.get_vocab()==teacher.tokenizer.get_vocab()
+        if not same and not across:
             raise RecipeError(f"student '{spec}' has another tokenizer ({len(own.tokenizer)} tokens) than teacher '{teacher.name}' ({len(teacher.tokenizer)} tokens): "
-                              "their distributions cannot be compared token by token. Choose a student of the teacher's family, layers:N, or config:layers=N,width=M")
-        if teacher.model is not None: shared_words(own, teacher, on_event)
+                              f"their distributions cannot be compared token by token. Choose a student of the teacher's family, layers:N, or config:layers=N,width=M; or objectives that go across tokenizers: {', '.join(sorted(ACROSS))}, ce")
+        if teacher.model is not None and same: shared_words(own, teacher, on_event)
         model, teacher = own.model, own
     return LM(model.float().to(device).requires_grad_(True), teacher.tokenizer, spec, notes=dict(from_=teacher.name))

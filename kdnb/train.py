@@ -10,7 +10,7 @@ __all__ = ['write', 'write_rows', 'whole_rows', 'new_folder', 'checkpoints', 'pl
 import contextlib, copy, importlib.metadata, json, os, platform, shutil, threading, time
 from dataclasses import dataclass, field
 from pathlib import Path
-from .recipe import TINY_STUDENTS, Recipe, RecipeError, derive, skill_folder
+from .recipe import ACROSS, TINY_STUDENTS, Recipe, RecipeError, derive, skill_folder
 from .skills import load_skill
 from .teachers import LM, Replay, load_teacher, no_bars, sha256
 from .students import check_student, load_student
@@ -18,6 +18,7 @@ from .elicit import elicit, feature
 from .sparse import Sparse, keeper, refuse_sparse
 from .feedback import RewardModel, feedback, judge
 from .lesson import aids_for
+from .align import recode, same_words, theirs
 from .evaluate import evaluate, fidelity
 from .loop import TrainingError, adamw, lessons, optimizer_state, pick_device, pick_precision, trainable
 
@@ -213,7 +214,7 @@ def _gathered(run, at, gather, tensors=None):
 def _teacher_shows(run, teacher, rows, keep="all", temperature=1., seed=0):
     "What the teacher shows of each token, as tensors to be written"
     run.emit(kind="phase", text=f"the teacher shows its distribution on {len(rows)} answers")
-    x = feature(teacher, rows, on_event=lambda e: run.emit(**e), keep=keeper(teacher.head, keep, temperature, seed))
+    x = feature(teacher, theirs(rows), on_event=lambda e: run.emit(**e), keep=keeper(teacher.head, keep, temperature, seed))
     return dict(ids=x.ids.int(), logp=x.logp) if isinstance(x, Sparse) else dict(hidden=x)
 
 def _states(t, keep="all"):
@@ -223,15 +224,15 @@ def _states(t, keep="all"):
 
 def _heldout(w):
     "Held-out rows, and the teacher's states on them"
-    run, of = w.run, w.model and (lambda rows: _teacher_shows(w.run, w.teacher, rows))
-    rows, t = _gathered(run, run.folder/"knowledge"/"heldout", lambda: elicit(run.recipe, teacher=w.teacher, lm=w.lm, split="heldout", on_event=lambda e: run.emit(**e)), of)
+    run, of = w.run, w.model and not w.across and (lambda rows: _teacher_shows(w.run, w.teacher, rows))
+    rows, t = _gathered(run, run.folder/"knowledge"/"heldout", lambda: w.read(elicit(run.recipe, teacher=w.teacher, lm=w.lm, split="heldout", on_event=lambda e: run.emit(**e))), of)
     return rows, _states(t)
 
 def _stage_knowledge(w, i, rnd):
     "Rows of a stage, and what the teacher shows of them"
     run, s, sink = w.run, w.run.recipe.stages[i], lambda e: w.run.emit(**e)
     if "ranking" in s.families: gather = lambda: feedback(run.recipe, i, rnd, w.teacher, w.student, w.reward(), sink)
-    else: gather = lambda: elicit(run.recipe, i, rnd, teacher=w.teacher, lm=w.lm, on_event=sink)
+    else: gather = lambda: w.read(elicit(run.recipe, i, rnd, teacher=w.teacher, lm=w.lm, on_event=sink))
     of = (lambda rows: _teacher_shows(run, w.teacher, rows, s.keep, s.temperature, derive(run.recipe.seed, "keep", i, rnd))) if s.needs_logits else None
     rows, t = _gathered(run, run.folder/"knowledge"/f"stage{i}-round{rnd}", gather, of)
     return rows, _states(t, s.keep)
@@ -283,6 +284,9 @@ class _Work:
     @property
     def model(self): "The teacher, where it is a model"; return self.teacher if isinstance(self.teacher, LM) else None
     @property
+    def across(self): "Whether student and teacher read different tokens"; return self.model is not None and not same_words(self.student, self.model)
+    def read(self, rows): "Rows as the student reads them"; return recode(rows, self.student, self.model, load_skill(self.run.recipe.skill, self.run.recipe.data), lambda e: self.run.emit(**e)) if self.across else rows
+    @property
     def lm(self): "Whose tokenizer encodes"; return self.model or self.student
     @property
     def head(self): return self.model.head.detach() if self.model else None
@@ -311,7 +315,9 @@ def _load(run):
     run.phase("loading", f"loading teacher {r.teacher}")
     teacher = load_teacher(r.teacher, device, on_event=lambda e: run.emit(**e), data=r.data)
     run.phase("loading", f"loading student {r.student}")
-    w = _Work(run, teacher, load_student(r.student, teacher, r.seed, device, lambda e: run.emit(**e)), "")
+    across = all(set(s.terms) <= ACROSS | {"ce"} for s in r.stages)
+    w = _Work(run, teacher, load_student(r.student, teacher, r.seed, device, lambda e: run.emit(**e), across), "")
+    if w.across: run.emit(kind="note", text=f"{r.student} reads other tokens than {r.teacher}: the comparison across tokenizers is approximate, and only cross-entropy is measured on held-out answers")
     w.precision, why = pick_precision(r.precision, device, w.student.size)
     if w.precision=="bf16" and w.model: teacher.model.to(torch.bfloat16)
     if device=="cpu" and w.student.size > 2e7: tune_allocator()

@@ -39,3 +39,34 @@ def test_stopped_and_resumed(name, tmp_path):
     assert broken.state=="stopped" and broken.last_step==at
     mended = attach(broken.folder).train()
     pd.testing.assert_frame_equal(mended.history, whole.history); assert mended.metrics==whole.metrics
+
+def other_family(folder, tokenizer, vocab_size, width=24):
+    "A small model of another family, as a person has it on disk"
+    from transformers import LlamaForCausalLM
+    from kdnb.tiny import tiny_config
+    cfg = tiny_config(1, width, 2); cfg.vocab_size, cfg.eos_token_id, cfg.bos_token_id, cfg.initializer_range = vocab_size, tokenizer.eos_token_id, None, width**-.5
+    model = LlamaForCausalLM(cfg); model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.save_pretrained(folder); tokenizer.save_pretrained(folder)
+    return str(folder)
+
+@pytest.mark.parametrize("objective", ("uld", "span_kl"))
+def test_across_tokenizers(objective, tmp_path):
+    "A student with its own tokenizer learns from the packaged teacher; what needs one tokenizer is refused in words"
+    import random
+    from kdnb.align import piece_tokenizer
+    from kdnb.teachers import load_tiny
+    from kdnb.tiny import WORLD
+    tokenizer = piece_tokenizer([" ".join(WORLD.sample("tell", random.Random(i))) for i in range(400)], 400, load_tiny().tokenizer)
+    student = other_family(tmp_path/"other", tokenizer, len(tokenizer))
+    recipe = Recipe.simple("tiny", student, objective={objective: 1., "ce": 1.}, warm=0, **{**SMALL, "steps": 30, "lr": 1e-2, "prompts": 20, "max_new_tokens": 16}); notes = []
+    run = distill(recipe, tmp_path, sinks=[lambda e: notes.append(e.get("text", ""))]); h = run.history
+    assert any("approximate" in n for n in notes) and "kl_pq" not in run.metrics and run.metrics["ce"] < .8*h["heldout_ce"].iloc[0]
+    assert h[objective].iloc[-3:].mean() < .9*h[objective].iloc[1:4].mean()
+    with pytest.raises(ValueError, match="another tokenizer.*span_kl"): distill(Recipe.simple("tiny", student, objective="fkl", warm=0, **SMALL), tmp_path)
+
+def test_padded_heads(tmp_path):
+    "Heads of one tokenizer that are padded to other lengths are trimmed, and the run says so"
+    from kdnb.teachers import load_tiny
+    student = other_family(tmp_path/"padded", load_tiny().tokenizer, 208); notes = []
+    run = distill(Recipe.simple("tiny", student, objective={"rkl": 1., "hidden_l2": .1}, warm=0, on_policy=.5, **SMALL), tmp_path, sinks=[lambda e: notes.append(e.get("text", ""))])
+    assert run.state=="done" and any("trimmed to 205" in n for n in notes) and run.student.head.shape[0]==208
