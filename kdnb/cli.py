@@ -125,9 +125,10 @@ def _checks(a):
     from kdnb.loop import pick_device, pick_precision
     from kdnb.teachers import cache, load_teacher
     yield (3,10) <= sys.version_info < (3,14), f"Python {platform.python_version()}", "kdnb is written for Python 3.10 to 3.13"
-    for name in [re.match(r"[\w-]+", r)[0] for r in im.requires("kdnb") or [] if "extra" not in r]:
-        try: yield True, f"{name} {im.version(name)}", ""
-        except im.PackageNotFoundError: yield False, name, "pip install -e . brings it"
+    have, needs = {}, [re.match(r"[\w-]+", r)[0] for r in im.requires("kdnb") or [] if "extra" not in r]
+    for name in needs:
+        with contextlib.suppress(im.PackageNotFoundError): have[name] = im.version(name)
+    yield len(have)==len(needs), f"{len(have)} of {len(needs)} packages, among them "+", ".join(f"{n} {have[n]}" for n in ("torch","transformers","datasets") if n in have), f"missing: {', '.join(n for n in needs if n not in have)}. pip install -e . brings them"
     d = pick_device("auto")
     yield True, f"device {d}, {os.cpu_count()} cores; a large student would train in {pick_precision('auto', d, 10**8)[0]}", ""
     free = shutil.disk_usage(Path.cwd()).free/1e9
@@ -136,20 +137,24 @@ def _checks(a):
     yield True, f"teacher tiny: {t.size:,} weights, {t.notes['source']}", ""
     smol = cache()/"smollm2-135m"
     yield True, f"teacher smollm2-135m: {f'in {smol}' if smol.is_dir() else f'not yet in {smol}; fetched on first use'}", ""
-    if a.recipe or a.data or a.p: yield _check_recipe(a)
+    if a.recipe or a.data or a.p: yield from _check_recipe(a)
 
 def _check_recipe(a):
+    "Whether a recipe would run, and whether its rows and its loss are sound"
     from kdnb.train import check
     try:
         r = make_recipe(a); s = check(r)
-        return True, f"recipe {r.run_id}: {len(s.seeds)} seed prompts, {len(s.heldout)} held out", ""
-    except ValueError as e: return False, f"recipe {a.recipe or ''}: {e}", ""
+        yield True, f"recipe {r.run_id}: {len(s.seeds)} seed prompts, {len(s.heldout)} held out", ""
+    except ValueError as e: yield False, f"recipe {a.recipe or ''}: {e}", ""; return
+    from kdnb.checks import examine
+    print("looking at some of its rows", file=sys.stderr)
+    for x in examine(r): yield x["ok"], f"{x['check'].replace('_', ' ')}: {x['says']}", ""
 
 def doctor(a):
     "kdnb doctor: say what works here, and whether a recipe would"
     bad = 0
     for ok,what,fix in _checks(a):
-        print(("ok   " if ok else "FAIL ")+what+(f"\n     {fix}" if fix and not ok else "")); bad += not ok
+        print({True: "ok   ", False: "FAIL ", None: "?    "}[ok]+what+(f"\n     {fix}" if fix and not ok else "")); bad += ok is False
     if bad: raise SystemExit(1)
 
 # %% ../nbs/17_cli.ipynb #9011711f

@@ -7,7 +7,7 @@ __all__ = ['HZ', 'ui_mode', 'live_figure', 'Watch', 'LiveWatch', 'watch']
 
 # %% ../nbs/14_panel.ipynb #efd2a32f
 import html, os, time
-from .plots import LOG_AXIS, figure, label, style, thin
+from .plots import LOG_AXIS, figure, label, reward_line, style, thin
 from .recipe import ACROSS, TEACHERS, teacher_kind
 from .train import Run, TimeLeft, attach
 
@@ -26,10 +26,11 @@ def live_figure(
 ):          # plotly figure with empty lines, and the column of the history that each line shows
     "The figure of a run that is to come: a line a training term, and the held-out measures in black"
     import plotly.graph_objects as go
-    terms = list(dict.fromkeys(o for s in recipe.stages for o in s.terms))
+    terms = list(dict.fromkeys("reward" if o in ("reinforce","ppo") else o for s in recipe.stages for o in s.terms))
     fig = go.Figure(figure("", "step", "nats a token")).update_yaxes(**LOG_AXIS)
     for c in terms:
-        fig.add_scatter(x=[], y=[], name=f"training {label(c)}", mode="lines", line=dict(color=style(c)[0], width=2))
+        if c=="reward": reward_line(fig, [], [])
+        else: fig.add_scatter(x=[], y=[], name=f"training {label(c)}", mode="lines", line=dict(color=style(c)[0], width=2))
     held = "heldout_ce" if TEACHERS[teacher_kind(recipe.teacher)][0]=={"text"} or ACROSS & set(terms) else "heldout_kl_pq"
     fig.add_scatter(x=[], y=[], name=label(held), mode="lines+markers", line=dict(color="#000000", width=3))
     return fig, [*terms, held]

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from .recipe import ACROSS, TINY_STUDENTS, Recipe, RecipeError, derive, skill_folder
 from .skills import load_skill
-from .teachers import LM, Replay, load_teacher, no_bars, sha256
-from .students import check_student, load_student
+from .teachers import LM, Replay, load_teacher, model_config, no_bars, sha256
+from .students import check_student, load_student, student_layers
 from .elicit import elicit, feature
 from .sparse import Sparse, keeper, refuse_sparse
 from .feedback import RewardModel, feedback, judge
 from .lesson import aids_for
+from .traces import check_layers
 from .align import recode, same_words, theirs
 from .evaluate import evaluate, fidelity
 from .loop import TrainingError, adamw, lessons, optimizer_state, pick_device, pick_precision, trainable
@@ -246,7 +247,10 @@ def check(
     skill = load_skill(recipe.skill, recipe.data)
     if recipe.teacher.startswith("replay:"): Replay(recipe.teacher, recipe.data)
     check_student(recipe.student, recipe.teacher)
+    layers = student_layers(recipe.student, recipe.teacher), getattr(model_config(recipe.teacher), "num_hidden_layers", None)
     for s in recipe.stages:
+        for o in s.terms if all(layers) else ():
+            if "layers" in (opt := s.options_of(o)): check_layers(o, opt["layers"], *layers)
         for o in s.terms if s.keep != "all" else (): refuse_sparse(o, s.keep.startswith("tail"), s.options_of(o))
         if s.judge=="verifier" and {"ranking","reinforcement"} & s.families: judge("verifier", None, skill)
     return skill
@@ -332,6 +336,7 @@ def _prepare(run):
     "Load, measure the untrained student, and go back to where the newest checkpoint stands"
     w, log = _load(run), run.folder/"history.jsonl"
     run.phase("labelling", "the teacher answers the held-out prompts")
+    for s in w.run.recipe.stages: aids_for(s, w.student, w.model)    # what does not fit these two models is refused before a teacher answers
     w.heldout, w.hidden = _heldout(w)
     w.step, w.state, w.beside = load_checkpoint(run.folder, w.student)
     rows = [x for x in whole_rows(log) if x["step"] <= w.step]
