@@ -52,6 +52,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                           'kdnb.cli.lab': ('cli.html#lab', 'kdnb/cli.py'),
                           'kdnb.cli.main': ('cli.html#main', 'kdnb/cli.py'),
                           'kdnb.cli.make_recipe': ('cli.html#make_recipe', 'kdnb/cli.py'),
+                          'kdnb.cli.objectives': ('cli.html#objectives', 'kdnb/cli.py'),
                           'kdnb.cli.pairs': ('cli.html#pairs', 'kdnb/cli.py'),
                           'kdnb.cli.parse_value': ('cli.html#parse_value', 'kdnb/cli.py'),
                           'kdnb.cli.parser': ('cli.html#parser', 'kdnb/cli.py'),

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DATA', 'WHITE_BOX', 'TEACHERS', 'METHODS', 'LATER', 'ACROSS', 'OBJECTIVES', 'OPTIONS', 'TINY_STUDENTS', 'TINY_SKILLS',
-           'PRESETS', 'WARM', 'SIMPLE', 'RecipeError', 'nearest', 'explain', 'derive', 'Strict', 'teacher_kind',
-           'scheduled', 'options_for', 'kept', 'Stage', 'Data', 'Evaluation', 'skill_folder', 'Recipe']
+           'PRESETS', 'RATES', 'WARM', 'SIMPLE', 'RecipeError', 'nearest', 'explain', 'derive', 'Strict',
+           'teacher_kind', 'scheduled', 'options_for', 'kept', 'Stage', 'Data', 'Evaluation', 'skill_folder', 'Recipe']
 
 # %% ../nbs/00_recipe.ipynb #b7ad6f6a
 import difflib, hashlib, importlib.util, inspect, json, math, re
@@ -366,6 +366,7 @@ PRESETS = {
     "replay:": dict(student="smollm2-135m", skill="instruct", stage=dict(steps=100, batch=8, lr=1e-4), warm=None, evaluation=dict(every=25, prompts=24, samples=1)),
 }
 
+RATES = {"ranking": .03, "reinforcement": .3, "bt": .3, "gkd": 1.} # of the preset's learning rate, by objective or family: what compares or rewards pushes harder than what imitates
 WARM = ("batch","lr","schedule","samples","prompts","max_new_tokens","sampling_temperature") # what a warm start shares with the stage that it warms up for
 
 def _simple(cls, /,
@@ -396,13 +397,15 @@ def _simple(cls, /,
     if not methods: methods = ["feedback"] if "ranking" in families or set(weights or ()) & {"reinforce","ppo"} else ["labeling"] if only_text and (weights or {"ce": 1}).keys()=={"ce"} else ["feature"]
     if "feedback" in methods and families & {"divergence","similarity"}: methods = [*methods, "feature"]
     if not weights: weights = {"ce": 1.} if only_text or "feature" not in methods else {"fkl": 1.}
-    main = {**p["stage"], "elicit": methods, "objective": weights, **stage}
+    ranks = {"samples": 8} if "ranking" in families else {}    # candidates to compare, not answers to learn by heart
+    ranks |= {"lr": p["stage"]["lr"]*rate} if (rate := min([RATES.get(o, RATES.get(OBJECTIVES[o][0], 1.)) for o in weights or () if o in OBJECTIVES], default=1.)) < 1 else {}
+    main = {**p["stage"], **ranks, "elicit": methods, "objective": weights, **stage}
     given = warm
     warm = p["warm"] if warm is None else ({**(p["warm"] or {}), "steps": warm} if warm else None)
     if main["objective"].keys()=={"ce"} or only_text or not {"feature","feedback"} & set(methods):
         if given: raise RecipeError(f"'warm' is {given} steps of forward KL, which need the teacher's logits; with objective {'+'.join(main['objective'])} and elicit {methods} leave it out")
         warm = None
-    stages = [main] if not warm else [{k: main[k] for k in WARM if k in main} | dict(elicit=["labeling","feature"] if "labeling" in methods else ["feature"], objective={"fkl": 1.}) | warm, main]
+    stages = [main] if not warm else [{k: main[k] for k in WARM if k in main} | ({k: p["stage"][k] for k in ranks}) | dict(elicit=["labeling","feature"] if "labeling" in methods else ["feature"], objective={"fkl": 1.}) | warm, main]
     return cls(teacher=teacher, student=student or p["student"], skill=skill or p["skill"], seed=seed, device=device, precision=precision,
                data=data, stages=stages, evaluation={**p["evaluation"], **(evaluation or {})})
 
