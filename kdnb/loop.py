@@ -188,7 +188,8 @@ def lessons(
     student.model.train()
     if first==0 and "ted" in stage.terms: _train_filters(student, knowledge, stage, seed, aids)
     for i,rows,views in batches(knowledge, stage, seed, first, hidden, student.device):
-        if own_turn(seed, i, stage.share): views["own"] = own_view(student, aids, stage, [knowledge[r] for r in rows], derive(seed, "answers", i), teacher_head)
+        if own_turn(seed, i, stage.share):
+            with acc.autocast(): views["own"] = own_view(student, aids, stage, [knowledge[r] for r in rows], derive(seed, "answers", i), teacher_head)    # in the precision of the lesson: the first ratio is 1
         torch.manual_seed(derive(seed, "step", i))    # for dropout, where a student has it
         for g in opt.param_groups: g["lr"] = lr_at(stage, i)
         event = dict(step=i+1, lr=lr_at(stage, i))

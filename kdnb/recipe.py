@@ -202,6 +202,8 @@ def _fits_together(s):
         if family=="ranking" and "feedback" not in s.elicit: raise RecipeError(f"'{o}' learns from scored candidates, and elicit={s.elicit} brings none. Use elicit feedback.")
         if family=="reinforcement" and s.share==0 or o in ("reinforce","ppo","minillm") and s.share != 1: raise RecipeError(f"'{o}' learns from the student's own answers; 'on_policy' is {s.share:g}. Leave it out.")
     if "ranking" in s.families and s.families & {"similarity","reinforcement"}: raise RecipeError(f"{', '.join(s.terms)}: ranking reads whole candidates, {' and '.join(sorted(s.families & {'similarity','reinforcement'}))} single answers. Put them into two stages.")
+    if s.share and s.families=={"SFT"}: raise RecipeError(f"'on_policy' is {s.share:g}, and ce reads the teacher's text alone. Leave 'on_policy' out, or add an objective that reads the student's own answers, such as rkl.")
+    if "ted" in s.terms and s.share==1 and "ce" not in s.terms: raise RecipeError("'ted' trains its filters on fixed answers, and 'on_policy' is 1. Choose a share below 1.")
     if "ranking" in s.families and s.share: raise RecipeError(f"'on_policy' is {s.share:g}, and {', '.join(s.terms)} learn from candidates that were scored before. Use rounds: each elicits fresh candidates.")
     if "bt" in s.terms and len(s.terms) > 1: raise RecipeError(f"'bt' trains a reward model and not the student, so it has a stage to itself. Put {', '.join(o for o in s.terms if o != 'bt')} into another stage.")
     own = s.options_of("reinforce") if "reinforce" in s.terms else dict(group=1, baseline="")
@@ -350,6 +352,7 @@ class Recipe(Strict):
                 if need in ("preferences","reward"): need = "logits" if s.judge=="teacher" else "text"
                 if need not in gives: raise RecipeError(f"'{o}' ({OBJECTIVES[o][3].split(':')[0]}) needs the teacher's {need}; `{self.teacher}` gives only {', '.join(sorted(gives))}. "
                                                         "Use ce (SFT) with elicit labeling, or a teacher with logits such as `tiny`.")
+                if kind=="replay:" and OBJECTIVES[o][1]=="preferences" and s.answers_by != "student": raise RecipeError(f"'answers_by' is {s.answers_by}, and `{self.teacher}` only repeats recorded text. Choose answers_by student.")
                 if s.judge=="reward" and OBJECTIVES[o][1] in ("preferences","reward") and not any("bt" in e.terms for e in self.stages[:i]):
                     raise RecipeError(f"'judge' is reward, and no stage before has trained a reward model. Put a stage with objective bt before, or choose judge teacher or verifier.")
             if kind=="replay:" and "feature" in s.elicit: raise RecipeError(f"'feature' needs a teacher that runs; `{self.teacher}` only repeats recorded text. Use elicit labeling.")

@@ -10,7 +10,7 @@ __all__ = ['write', 'write_rows', 'whole_rows', 'new_folder', 'checkpoints', 'pl
 import contextlib, copy, importlib.metadata, json, os, platform, shutil, threading, time
 from dataclasses import dataclass, field
 from pathlib import Path
-from .recipe import ACROSS, TINY_STUDENTS, Recipe, RecipeError, derive, skill_folder
+from .recipe import ACROSS, OBJECTIVES, TINY_STUDENTS, Recipe, RecipeError, derive, skill_folder
 from .skills import load_skill
 from .teachers import LM, Replay, load_teacher, model_config, no_bars, sha256
 from .students import check_student, load_student, student_layers
@@ -231,8 +231,11 @@ def _heldout(w):
 
 def _stage_knowledge(w, i, rnd):
     "Rows of a stage, and what the teacher shows of them"
+    import torch
     run, s, sink = w.run, w.run.recipe.stages[i], lambda e: w.run.emit(**e)
-    if "ranking" in s.families: gather = lambda: feedback(run.recipe, i, rnd, w.teacher, w.student, w.reward(), sink)
+    if "ranking" in s.families:
+        def gather():
+            with torch.autocast(w.student.device.type, torch.bfloat16, w.precision=="bf16"): return feedback(run.recipe, i, rnd, w.teacher, w.student, w.reward(), sink)    # as training will read it
     else: gather = lambda: w.read(elicit(run.recipe, i, rnd, teacher=w.teacher, lm=w.lm, on_event=sink))
     of = (lambda rows: _teacher_shows(run, w.teacher, rows, s.keep, s.temperature, derive(run.recipe.seed, "keep", i, rnd))) if s.needs_logits else None
     rows, t = _gathered(run, run.folder/"knowledge"/f"stage{i}-round{rnd}", gather, of)
@@ -252,7 +255,7 @@ def check(
         for o in s.terms if all(layers) else ():
             if "layers" in (opt := s.options_of(o)): check_layers(o, opt["layers"], *layers)
         for o in s.terms if s.keep != "all" else (): refuse_sparse(o, s.keep.startswith("tail"), s.options_of(o))
-        if s.judge=="verifier" and {"ranking","reinforcement"} & s.families: judge("verifier", None, skill)
+        if s.judge=="verifier" and any(OBJECTIVES[o][1] in ("preferences","reward") for o in s.terms): judge("verifier", None, skill)
     return skill
 
 # %% ../nbs/11_train.ipynb #7f615356

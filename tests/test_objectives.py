@@ -27,6 +27,8 @@ CHAINS = {
     "projections and filters": chain(("ted", dict(objective={"hidden_l2": .1, "ted": .1, "fkl": 1., "ce": .5}, options=dict(ted=dict(filter_steps=3)))), student="tiny-xs"),
     "on-policy, rounds": small("gkd", on_policy=.5, rounds=2),
     "preferences, rounds": small("rrhf", rounds=2, answers_by="both"),
+    "preferences beside a divergence": small({"dpo": 1., "fkl": .5, "ce": .5}),
+    "rewards beside text": small({"reinforce": 1., "ce": .5}),
     "schedules": small({"fkl": [1, 0], "rkl": [0, 1]}, temperature=[2, 1]),
     "sparse": small("fkl", keep="tail:4"),
 }
