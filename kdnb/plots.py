@@ -12,10 +12,10 @@ from .recipe import OBJECTIVES
 
 STYLE = {  # run or objective -> colour, dash, marker
     "teacher": ("#000000","solid","circle"), "fkl": ("#0072B2","solid","circle"), "rkl": ("#D55E00","dash","diamond"), "jsd": ("#009E73","dot","square"),
-    "gjsd": ("#CC79A7","dashdot","cross"), "ce": ("#E69F00","longdash","triangle-up"), "loss": ("#555555","solid","circle"), "reward": ("#CC79A7","longdash","star-triangle-up"), "grad_norm": ("#56B4E9","dot","x")}
+    "gjsd": ("#CC79A7","dashdot","cross"), "ce": ("#E69F00","longdash","triangle-up"), "loss": ("#555555","solid","circle"), "reward": ("#CC79A7","solid","star-triangle-up"), "grad_norm": ("#56B4E9","dot","x")}
 STYLE |= {"skew_fkl": ("#56B4E9","dash","star"), "skew_rkl": ("#882255","dashdot","hexagon"), "akl": ("#44AA99","longdashdot","pentagon"), "tvd": ("#999933","dot","bowtie"),
     "f": ("#AA4499","5px,2px","hourglass"), "ab": ("#117733","12px,4px","star-diamond"), "mse_logits": ("#661100","8px,3px,2px,3px","x")}
-SPARE = [("#56B4E9","longdashdot","star"), ("#F0E442","5px,2px","hexagon"), ("#999999","8px,3px,2px,3px","pentagon"), ("#882255","2px,6px","triangle-down"), ("#44AA99","12px,4px","bowtie")]
+SPARE = [("#56B4E9","longdashdot","star"), ("#8C6D00","5px,2px","hexagon"), ("#999999","8px,3px,2px,3px","pentagon"), ("#882255","2px,6px","triangle-down"), ("#44AA99","12px,4px","bowtie")]
 LABELS = {"fkl": "forward KL", "rkl": "reverse KL", "jsd": "Jensen-Shannon", "gjsd": "generalised JSD", "ce": "SFT (cross-entropy)", "skew_fkl": "skew KL", "skew_rkl": "skew reverse KL", "akl": "adaptive KL", "tvd": "total variation", "f": "f-divergence", "ab": "alpha-beta", "mse_logits": "logit MSE", "tsld": "token-scaled KL",
           "dpo": "DPO", "rrhf": "RRHF", "pro": "PRO", "bt": "reward model (Bradley-Terry)", "listwise_ce": "listwise cross-entropy", "ranknet": "RankNet", "lambdaloss": "LambdaLoss",
           "reinforce": "REINFORCE", "ppo": "PPO", "minillm": "MiniLLM", "gkd": "GKD", "reward": "reward of its own answers",
@@ -60,8 +60,8 @@ def _stages(fig, history):
 def reward_line(fig, x=(), y=()):
     "A line of rewards, which may be negative, on an axis of its own to the right"
     colour, dash, _ = style("reward")
-    fig.add_scatter(x=x, y=y, name=label("reward"), mode="lines", yaxis="y2", line=dict(color=colour, dash=dash, width=3))
-    fig.update_layout(yaxis2=dict(title="reward", overlaying="y", side="right", showgrid=False), margin_r=70)
+    fig.add_scatter(x=x, y=y, name=label("reward"), mode="lines", yaxis="y2", line=dict(color=colour, dash=dash, width=2))
+    fig.update_layout(yaxis2=dict(title="reward", overlaying="y", side="right", showgrid=False, tickmode="auto", nticks=5, tickformat=".3g"), margin_r=70)
 
 def loss_curve(
     history,    # a run's history: one row a step
