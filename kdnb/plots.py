@@ -13,8 +13,10 @@ from .recipe import OBJECTIVES
 STYLE = {  # run or objective -> colour, dash, marker
     "teacher": ("#000000","solid","circle"), "fkl": ("#0072B2","solid","circle"), "rkl": ("#D55E00","dash","diamond"), "jsd": ("#009E73","dot","square"),
     "gjsd": ("#CC79A7","dashdot","cross"), "ce": ("#E69F00","longdash","triangle-up"), "loss": ("#555555","solid","circle"), "reward": ("#CC79A7","solid","star-triangle-up"), "grad_norm": ("#56B4E9","dot","x")}
-STYLE |= {"skew_fkl": ("#56B4E9","dash","star"), "skew_rkl": ("#882255","dashdot","hexagon"), "akl": ("#44AA99","longdashdot","pentagon"), "tvd": ("#999933","dot","bowtie"),
+STYLE |= {"skew_fkl": ("#56B4E9","dash","star"), "skew_rkl": ("#882255","dashdot","hexagon"), "akl": ("#44AA99","longdashdot","pentagon"), "tvd": ("#999933","16px,4px","bowtie"),
     "f": ("#AA4499","5px,2px","hourglass"), "ab": ("#117733","12px,4px","star-diamond"), "mse_logits": ("#661100","8px,3px,2px,3px","x")}
+STYLE |= {"dpo": ("#332288","solid","diamond-open"), "rrhf": ("#882255","dash","square-open"), "pro": ("#117733","dot","triangle-up-open"), "listwise_ce": ("#AA4499","dashdot","cross-open"), "ranknet": ("#0072B2","longdash","x-open"),
+    "lambdaloss": ("#661100","longdashdot","star-open"), "bt": ("#555555","16px,4px","hexagon-open"), "reinforce": ("#D55E00","dot","triangle-left"), "ppo": ("#009E73","longdashdot","triangle-right"), "minillm": ("#882255","solid","triangle-down"), "gkd": ("#CC79A7","12px,4px","pentagon")}
 SPARE = [("#56B4E9","longdashdot","star"), ("#8C6D00","5px,2px","hexagon"), ("#999999","8px,3px,2px,3px","pentagon"), ("#882255","2px,6px","triangle-down"), ("#44AA99","12px,4px","bowtie")]
 LABELS = {"fkl": "forward KL", "rkl": "reverse KL", "jsd": "Jensen-Shannon", "gjsd": "generalised JSD", "ce": "SFT (cross-entropy)", "skew_fkl": "skew KL", "skew_rkl": "skew reverse KL", "akl": "adaptive KL", "tvd": "total variation", "f": "f-divergence", "ab": "alpha-beta", "mse_logits": "logit MSE", "tsld": "token-scaled KL",
           "dpo": "DPO", "rrhf": "RRHF", "pro": "PRO", "bt": "reward model (Bradley-Terry)", "listwise_ce": "listwise cross-entropy", "ranknet": "RankNet", "lambdaloss": "LambdaLoss",

@@ -91,6 +91,7 @@ def sparse_tokens(
     refuse_sparse(name, teacher.tail, options)
     if teacher.tail:
         a, b = lq.gather(-1, teacher.ids), teacher.logp
+        if b.shape[-1]==lq.shape[-1]: return TOKENS[name](a, b, **options)    # all words were kept: nothing else is left
         rest = torch.log1p(-b.exp().sum(-1, keepdim=True).clamp(max=1-1e-7)).clamp(min=FLOOR)
         return TOKENS[name](torch.cat([a, _others(lq, teacher.ids)], -1), torch.cat([b, rest], -1), **options)
     p = torch.zeros_like(lq, requires_grad=False).scatter_add(-1, teacher.ids, teacher.logp.exp().to(lq.dtype))
