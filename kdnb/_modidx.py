@@ -400,6 +400,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'kdnb.teachers.LM.prompt_ids': ('teachers.html#lm.prompt_ids', 'kdnb/teachers.py'),
                                'kdnb.teachers.LM.size': ('teachers.html#lm.size', 'kdnb/teachers.py'),
                                'kdnb.teachers.LM.text': ('teachers.html#lm.text', 'kdnb/teachers.py'),
+                               'kdnb.teachers.LM.words': ('teachers.html#lm.words', 'kdnb/teachers.py'),
                                'kdnb.teachers.Replay': ('teachers.html#replay', 'kdnb/teachers.py'),
                                'kdnb.teachers.Replay.__init__': ('teachers.html#replay.__init__', 'kdnb/teachers.py'),
                                'kdnb.teachers.Replay.reply': ('teachers.html#replay.reply', 'kdnb/teachers.py'),

@@ -10,7 +10,7 @@ __all__ = ['CHECKS', 'OF_A_LOSS', 'padding', 'shift', 'end_token', 'normalisatio
 import inspect, math
 from .divergence import DIVERGENCES, ce
 from .elicit import elicit
-from .recipe import RecipeError, scheduled
+from .recipe import ACROSS, OBJECTIVES, RecipeError, scheduled
 from .skills import load_skill
 from .teachers import load_teacher, model_config, pad
 
@@ -155,14 +155,14 @@ def ends(recipe=None, lm=None, rows=None, loss=None, shifts=False):
                 notes.append(f"beta {kw['beta']:g} is refused"); continue
             if abs(v) < 1e-6 and g.abs().max() < 1e-6: wrong.append((f"at beta {kw['beta']:g} " if kw else "")+"the loss and its gradient are 0 although the two sides differ")
     if any("at beta" in w for w in wrong): wrong.append("define the ends as forward and reverse KL, or refuse them")
-    return _NO_LOSS if recipe is None and loss is None else _found(not wrong, "; ".join(wrong or notes or ["the loss and its gradient are not 0 where the sides differ"]))
+    return _NO_LOSS if recipe is None and loss is None else _found(not wrong, "; ".join(wrong or notes or ["the loss and its gradient are not 0 where the sides differ" if loss is not None else "no mixture whose weight could vanish"]))
 
 # %% ../nbs/13_checks.ipynb #454fee1c
 def temperature(recipe=None, lm=None, rows=None, loss=None, shifts=False):
     "Terms that stand side by side keep their proportion at every temperature"
     wrong, notes = [], []
     for s in recipe.stages if recipe else ():
-        soft, T = [o for o in s.terms if o in DIVERGENCES or o=="gkd"], max(s.temperature) if isinstance(s.temperature, list) else s.temperature
+        soft, T = [o for o in s.terms if OBJECTIVES[o][0]=="divergence" or o=="gkd"], max(s.temperature) if isinstance(s.temperature, list) else s.temperature
         if T == 1 or not soft or len(soft)==len(s.terms) or s.t_squared: continue
         wrong.append(f"temperature {T:g} multiplies the gradient of {'+'.join(soft)} by about {T**-2:.2g} and leaves that of {'+'.join(o for o in s.terms if o not in soft)}. Set t_squared: true, or temperature 1")
     if loss is not None and _takes(loss, "temperature"):
@@ -196,7 +196,7 @@ def vocabulary(recipe=None, lm=None, rows=None, loss=None, shifts=False):
         else: notes.append(f"head of {n} rows for {words} tokens"+(f", {n-words} of them unused" if n > words else ""))
     if recipe is not None and not recipe.student.startswith(("layers:","config:","tiny-")):
         a, b = (getattr(c, "vocab_size", None) if (c := model_config(x)) else None for x in (recipe.teacher, recipe.student))
-        if a and b and a != b: wrong.append(f"the teacher has {a} words and the student {b}: their distributions cannot be compared token by token")
+        if a and b and a != b: notes.append(f"the teacher's head has {a} rows and the student's {b}: "+("another tokenizer is what this objective is for" if all(set(s.terms) <= ACROSS | {"ce"} for s in recipe.stages) else "with one tokenizer both are trimmed to its words, with two the run is refused"))
     cut = list(_cuts(loss, shifts)) if loss is not None else []
     if cut: wrong.append(f"words that only the {' or the '.join(cut)} has are cut without an error. Refuse unlike vocabularies")
     if lm is None and recipe is None and loss is None: return _found(None, "needs a model, a recipe or a loss")
@@ -249,18 +249,18 @@ def check_loss(
 def recipe_loss(
     stage, # a recipe's Stage
 ):         # f(student_logits, teacher_logits, labels), of the habit shifts=False; None where no term is a function of logits
-    "What a stage trains on, as a function of logits and labels"
-    weights = {o: w for o,w in stage.weights(0).items() if o=="ce" or o in DIVERGENCES}
+    "The definition of what a stage trains on, as a function of logits and labels; `06c_fused` holds the trained form equal to it"
+    weights = {o: w for o,w in stage.weights(0).items() if o=="ce" or o in DIVERGENCES or o=="gkd"}
     if not weights: return None
     def f(s, t, labels):
         m, T, y = labels != -100, scheduled(stage.temperature, 0, stage.steps), labels.clamp(min=0)
         kw = lambda o: stage.options_of(o) | (dict(targets=y) if o=="tsld" else {})
-        return sum(w*(ce(s, y, m) if o=="ce" else (T**2 if stage.t_squared else 1.)*DIVERGENCES[o](s, t, m, T, **kw(o))) for o,w in weights.items())
+        return sum(w*(ce(s, y, m) if o=="ce" else (T**2 if stage.t_squared else 1.)*DIVERGENCES["gjsd" if o=="gkd" else o](s, t, m, T, **kw(o))) for o,w in weights.items())
     return f
 
 # %% ../nbs/13_checks.ipynb #ac92c841
 def _few(recipe, lm, n):
-    "Some rows of what a recipe's last stage learns from; all of a file's own, up to 256"
+    "Some rows of the last stage that learns from fixed answers; all of a file's own, up to 256"
     fixed = [i for i,s in enumerate(recipe.stages) if s.share < 1 and "ranking" not in s.families]
     if not fixed: return []    # its answers are written while it trains
     i = fixed[-1]; s = recipe.stages[i]

@@ -22,7 +22,7 @@ def fidelity(
     import torch
     P, C, sums, n = list(rows["prompt_ids"]), list(rows["completion_ids"]), {}, 0
     was = student.model.training; student.model.eval()
-    words = len(student.head) if teacher_hidden is None else min(len(student.head), len(teacher_head)); full = None if teacher_hidden is None else teacher_head[:words].float()
+    words = len(student.words) if teacher_hidden is None else min(len(student.words), len(teacher_head)); full = None if teacher_hidden is None else teacher_head[:words].float()
     with torch.inference_mode():
         for i in range(0, len(P), batch):
             ids, mask, at, y = (x.to(student.device) for x in positions(P[i:i+batch], C[i:i+batch]))

@@ -14,7 +14,7 @@ from .skills import DataError, load_skill
 from .teachers import LM
 from .elicit import METHODS, positions
 from .fused import token_logps
-from .ranking import check_preferences
+from .ranking import LEAST_CANDIDATES, check_preferences
 
 # %% ../nbs/09b_feedback.ipynb #bae3ace4
 def _in_batches(prompts, completions, batch, f):
@@ -34,7 +34,7 @@ def answer_logps(
     "What a model gives to whole answers"
     def f(ids, mask, at, y, lengths):
         h = lm.hidden(ids.to(lm.device), mask.to(lm.device))[at.to(lm.device)]
-        return torch.stack([v.sum() for v in token_logps(h, lm.head, y.to(lm.device)).split(lengths)])
+        return torch.stack([v.sum() for v in token_logps(h, lm.words, y.to(lm.device)).split(lengths)])
     return _in_batches(prompts, completions, batch, f)
 
 # %% ../nbs/09b_feedback.ipynb #ed90e34b
@@ -111,7 +111,7 @@ def feedback(
     start = iter(answer_logps(student, [r["prompt_ids"] for r in P], C).tolist())
     take = lambda it, n: [next(it) for _ in range(n)]
     out = [_row(fits[i], t, take(scores, len(t)), take(start, len(t)), s, teacher, seed) for i,t in texts.items()]
-    try: keep, notes = check_preferences(out)
+    try: keep, notes = check_preferences(out, max(LEAST_CANDIDATES.get(o, 2) for o in s.terms))
     except ValueError as e: raise DataError(f"{e}. Ask for more samples or longer answers (max_new_tokens), or choose another judge than {s.judge}") from None
     for n in notes: say(dict(kind="note", text=f"feedback: {n}"))
     return datasets.Dataset.from_dict({c: [out[i][c] for i in keep] for c in FEEDBACK_COLUMNS})

@@ -9,7 +9,7 @@ __all__ = ['FUSED', 'View', 'view', 'laid', 'Aids', 'aids_for', 'Lesson', 'ranke
 from dataclasses import dataclass, field
 import torch
 from torch import nn
-from .recipe import ACROSS, OBJECTIVES
+from .recipe import ACROSS, OBJECTIVES, ON_POLICY
 from .teachers import LM
 from .elicit import positions
 from .fused import each_token, fused, token_logps
@@ -49,7 +49,7 @@ class Aids:
     "What a stage needs besides the student and its rows"
     teacher:LM=None       # a model that reads along
     similar:nn.Module=None # `Similarities` of this stage: projections, filters
-    reference:LM=None     # the student as it was when the stage began
+    reference:LM=None     # the student as it was when this round of the stage began
     judge:object=None     # f(rows, completions) -> (answers,) scores
     critic:nn.Module=None # hidden state -> value, for ppo
     reward:RewardModel=None # what `bt` trains
@@ -86,7 +86,7 @@ class Lesson(nn.Module):
     ):
         super().__init__()
         self.model, self.kept = student.model, nn.ModuleDict(aids.modules)
-        self.words = len(student.head) if teacher_head is None or aids.shared is not None else min(len(student.head), len(teacher_head))    # heads may be padded
+        self.words = len(student.words) if teacher_head is None or aids.shared is not None else min(len(student.words), len(teacher_head))    # heads may be padded
         self.student, self.stage, self.head, self.aids, self.dtype = student, stage, teacher_head if teacher_head is None or aids.shared is not None else teacher_head[:self.words], aids, dtype
         self.options = {o: stage.options_of(o) for o in stage.terms}
 
@@ -112,8 +112,8 @@ def _answers(self, v, weights, temperature):
         loss, got = fused(h[v.at], self.student.head[:self.words], flat, v.y, v.states, self.head if v.states is not None else None, self.options, temperature, self.stage.t_squared, dtype=self.dtype, rows=v.rows)
         total, terms = total+loss, terms | got
     for o in ACROSS & weights.keys():
-        x = self._across(o, h[v.at], v, temperature); total = total+weights[o]*x; terms[o] = x.item()
-    for o in ("reinforce","ppo","minillm"):
+        x = self._across(o, h[v.at], v, temperature)*(temperature**2 if self.stage.t_squared else 1); total = total+weights[o]*x; terms[o] = x.item()
+    for o in ON_POLICY:
         if o in weights: loss, got = getattr(self, "_"+o)(h[v.at], v); total = total+weights[o]*loss; terms |= got
     return total, terms
 
@@ -168,7 +168,7 @@ def _say(student, aids, stage, rows, seed):
 
 def _logps(lm, v, head=None):
     "What a model gives to each token of a view, no gradient"
-    with torch.no_grad(): return token_logps(lm.hidden(v.ids, v.mask)[v.at], lm.head if head is None else head, v.y)
+    with torch.no_grad(): return token_logps(lm.hidden(v.ids, v.mask)[v.at], lm.words if head is None else head, v.y)
 
 def own_view(
     student:LM,   # who answers
@@ -179,29 +179,32 @@ def own_view(
     teacher_head=None, # the teacher's head
 ):                # View
     "The student's answers to some prompts, with what is needed to learn from them"
+    was = student.model.training; student.model.eval()    # what it says is not thinned by dropout
     group = max([stage.options_of(o).get("group", 1) for o in stage.terms])
-    rows = [r for r in rows[:max(1, len(rows)//group)] for _ in range(group)]
+    rows = [r for r in rows[:len(rows)//group] for _ in range(group)]
     said = _say(student, aids, stage, rows, seed)
     v = view([r["prompt_ids"] for r in rows], said, student.device)
-    if aids.teacher:
+    if aids.teacher and set(stage.terms)-{"ce","reinforce","ppo"}:
         with torch.no_grad(): v.states = aids.teacher.hidden(v.ids, v.mask)[v.at]
     for o in stage.terms:
         if o in ("reinforce","ppo"): _value(o, v, student, aids, stage, rows, said)
         elif o=="minillm": _weigh(v, student, teacher_head, stage)
+    student.model.train(was)
     return v
 
 # %% ../nbs/10_lesson.ipynb #75346fc7
 def _value(o, v, student, aids, stage, rows, said):
     "Advantages of the tokens of a view, and the critic's aim"
     opt, reward = stage.options_of(o), aids.judge(rows, said).to(student.device)
-    old, there = laid(_logps(student, v), v.lengths)
+    with torch.no_grad(): h = student.hidden(v.ids, v.mask)[v.at]; flat = token_logps(h, student.words, v.y)
+    old, there = laid(flat, v.lengths)
     r = token_rewards(reward, old, laid(_logps(aids.reference, v), v.lengths)[0] if opt["kl_weight"] else old, there, opt["kl_weight"])
     v.known |= dict(old=old, reward=reward)
     if o=="reinforce":
         whole, groups = r.sum(-1), torch.tensor([hash(tuple(x["prompt_ids"])) for x in rows], device=r.device)
         v.known["advantages"] = whole-baseline(whole, groups, opt["baseline"])
     else:
-        with torch.no_grad(): values, _ = laid(aids.critic(student.hidden(v.ids, v.mask)[v.at].float())[:,0], v.lengths)
+        with torch.no_grad(): values, _ = laid(aids.critic(h.float())[:,0], v.lengths)
         adv = gae(r, values, there, opt["discount"], opt["lam"]); v.known |= dict(advantages=whiten(adv, there) if opt["whiten"] else adv, values=values, aim=adv+values)
 
 def _weigh(v, student, teacher_head, stage):
@@ -212,7 +215,8 @@ def _weigh(v, student, teacher_head, stage):
 
 def _reinforce(self, h, v):
     opt = self.options["reinforce"]; lq, there = laid(token_logps(h, self.student.head[:self.words], v.y), v.lengths)
-    return reinforce(lq, v.known["advantages"], there, opt["per"]), dict(reward=v.known["reward"].mean().item())
+    loss = reinforce(lq, v.known["advantages"], there, opt["per"])
+    return loss, dict(reinforce=loss.item(), reward=v.known["reward"].mean().item())
 
 def _ppo(self, h, v):
     opt = self.options["ppo"]; lq, there = laid(token_logps(h, self.student.head[:self.words], v.y), v.lengths)
@@ -224,7 +228,7 @@ def _ppo(self, h, v):
 def _minillm(self, h, v):
     opt, k, head = self.options["minillm"], v.known, self.student.head[:self.words]; lq, there = laid(token_logps(h, head, v.y), v.lengths)
     single = laid(each_token("rkl", h, head, v.y, v.states, self.head), v.lengths)[0] if opt["single_step"] else None
-    loss = minillm(lq, k["old"], k["teacher"], there, single, k["sampling"], **{**{o: x for o,x in opt.items() if o != "alpha"}, "teacher_mixed": _alpha(self.stage) > 0})
-    return loss, dict(minillm=(k["old"]-k["teacher"] if single is None else single)[there].mean().item())
+    loss, parts = minillm(lq, k["old"], k["teacher"], there, single, k["sampling"], **{**{o: x for o,x in opt.items() if o != "alpha"}, "teacher_mixed": _alpha(self.stage) > 0}, parts=True)
+    return loss, dict(long=parts["long"], minillm=(k["old"]-k["teacher"] if single is None else single)[there].mean().item())
 
 Lesson._reinforce, Lesson._ppo, Lesson._minillm = _reinforce, _ppo, _minillm

@@ -54,7 +54,7 @@ def batch_rows(
     step:int,  # from 0
     seed:int,  # of this stage and round
 ):             # list of row numbers
-    "Rows of a step: every epoch is a fresh permutation of all rows"
+    "Rows of a step: every epoch is a fresh permutation of all rows. (REINFORCE asks the first batch/group of them, group times each.)"
     import torch
     out = []
     for at in range(step*batch, (step+1)*batch):
@@ -145,7 +145,7 @@ def optimizer_state(
 def _finite(e, again):
     if math.isfinite(e["loss"]) and math.isfinite(e["grad_norm"]): return e
     wrong = TrainingError(f"the loss became {e['loss']} (gradient norm {e['grad_norm']}) at step {e['step']}, learning rate {e['lr']:.2g}. "
-                          "The weights before that step are kept. Try a learning rate ten times smaller, or a longer warmup")
+                          f"The weights {'of the newest checkpoint' if again else 'before that step'} are kept. Try a learning rate ten times smaller, or a longer warmup")
     wrong.touched = again > 0    # ppo steps several times on the same answers
     raise wrong
 
@@ -178,14 +178,14 @@ def lessons(
     precision="fp32",  # or bf16
     aids=None,         # as `aids_for` gives it, for stages that need more than rows
 ):                     # yields dict(step, lr, loss, one entry a term, grad_norm, tokens), all of the batch before its last update
-    "Train a student: one event a step. A loss or gradient that is not finite raises `TrainingError` before it touches a weight"
+    "Train a student: one event a step. A loss or gradient that is not finite raises `TrainingError` before it touches a weight (ppo's later passes over the same answers excepted)"
     import torch
     aids = aids or Aids(); named = trainable(student, stage, aids)
     optimizer, acc = optimizer or adamw(named, stage.lr), _accelerator(student.device, precision)
     lesson = Lesson(student, stage, teacher_head, aids, torch.bfloat16 if precision=="bf16" else torch.float32)
     lesson, opt = acc.prepare(lesson, optimizer, device_placement=[False, False])
     times = max(stage.options_of(o).get("epochs", 1) for o in stage.terms)
-    student.model.train()
+    student.model.train(not stage.families & {"ranking","reinforcement"})    # ratios to what was said before are ratios of the same model: no dropout there
     if first==0 and "ted" in stage.terms: _train_filters(student, knowledge, stage, seed, aids)
     for i,rows,views in batches(knowledge, stage, seed, first, hidden, student.device):
         if own_turn(seed, i, stage.share):

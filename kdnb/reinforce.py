@@ -228,7 +228,7 @@ def _mixed_sample(lms, ids, mask, alpha, temperature, max_new_tokens, ends):
         sides = [None, None]
         for k in (k for k,used in enumerate((alpha < 1, alpha > 0)) if used):
             o = lms[k].model.base_model(input_ids=x, attention_mask=mask, position_ids=pos, past_key_values=caches[k], use_cache=True)
-            sides[k], caches[k] = log_probs(o.last_hidden_state[:, -1] @ lms[k].head.T, temperature), o.past_key_values
+            sides[k], caches[k] = log_probs(o.last_hidden_state[:, -1] @ lms[k].words.T, temperature), o.past_key_values
         x = draw(mixed_logps(*sides, alpha), 1.); out[rows, t] = x; done |= torch.isin(x, ends)
         if done.all(): break
         if done.float().mean() > .2:
@@ -239,10 +239,10 @@ def _mixed_sample(lms, ids, mask, alpha, temperature, max_new_tokens, ends):
 
 # %% ../nbs/09_reinforce.ipynb #47fe63d6
 def _check_mix(student, teacher, prompts, alpha, temperature):
-    "How many tokens both models can read; refuses what cannot be mixed"
+    "Refuse what cannot be mixed; how many tokens both models can read"
     if not 0 <= alpha <= 1: raise ValueError(f"alpha is {alpha}; it is the teacher's share, from 0 (the student alone) to 1 (the teacher alone)")
     if not temperature > 0: raise ValueError(f"temperature is {temperature}; a mixture has to be drawn, so it must be above 0")
-    if len(student.head) != len(teacher.head) or student.tokenizer.get_vocab() != teacher.tokenizer.get_vocab():
+    if student.tokenizer.get_vocab() != teacher.tokenizer.get_vocab() or len(student.words) != len(teacher.words):
         raise ValueError(f"{student.name} and {teacher.name} have different vocabularies, so their distributions cannot be mixed token by token. Choose a student with the teacher's tokenizer")
     if odd := [lm.name for lm in (student, teacher) if not _steppable(lm.model)]:
         raise ValueError(f"{', '.join(odd)} keeps another kind of state than a key-value cache, and cannot be sampled in step with another. Choose teacher_mixed=False")

@@ -71,13 +71,14 @@ def _infinite(name, options):
 
 def refuse_sparse(
     name:str,     # a divergence
-    tail:bool,    # whether the rest is a bucket of its own
+    keep:str,     # topk, tail or sampled, as a stage has it
     options:dict, # of the divergence
 ):
     "Refuse what a sparse teacher cannot be asked"
     if name=="tsld": raise ValueError("tsld weighs tokens by the teacher's whole distribution, of which a sparse teacher has kept a few words. Use fkl, or keep all")
     if name=="mse_logits": raise ValueError("mse_logits compares logits, and a sparse teacher has kept probabilities of a few words. Use another divergence, or keep all")
-    if not tail and _infinite(name, options): raise ValueError(f"'{name}' divides by the teacher's probability, which is 0 for all words that were not kept. Keep a tail bucket, or use fkl, skew_fkl, skew_rkl, jsd or tvd")
+    if keep.startswith("sampled") and name != "fkl" and name in TOKENS: raise ValueError(f"'{name}' of sampled words is not right on average, as only forward KL is. Use fkl, or keep a tail bucket")
+    if not keep.startswith("tail") and _infinite(name, options): raise ValueError(f"'{name}' divides by the teacher's probability, which is 0 for all words that were not kept. Keep a tail bucket, or use fkl, skew_fkl, skew_rkl, jsd or tvd")
 
 def _others(lq, ids): return lq.scatter(-1, ids, -math.inf).logsumexp(-1, keepdim=True).clamp(min=FLOOR)    # not 1 - kept: a sure student must still feel its tail
 
@@ -88,7 +89,7 @@ def sparse_tokens(
     **options      # of the divergence
 ):                 # (...) nats a token
     "A divergence from a teacher of whom only some words were kept"
-    refuse_sparse(name, teacher.tail, options)
+    refuse_sparse(name, "tail" if teacher.tail else "topk", options)
     if teacher.tail:
         a, b = lq.gather(-1, teacher.ids), teacher.logp
         if b.shape[-1]==lq.shape[-1]: return TOKENS[name](a, b, **options)    # all words were kept: nothing else is left

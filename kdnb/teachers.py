@@ -55,6 +55,8 @@ class LM:
     @property
     def head(self): return self.model.get_output_embeddings().weight
     @property
+    def words(self): "The rows of the head that are words; rows beyond the tokenizer's are padding"; return self.head[:len(self.tokenizer)]
+    @property
     def ends(self):
         "Ids of the tokens that end an answer"
         e = self.model.generation_config.eos_token_id
@@ -97,7 +99,7 @@ def _sample(lm, ids, mask, temperature, max_new_tokens):
     import torch
     ends, rows = torch.tensor(sorted(lm.ends), device=ids.device), torch.arange(len(ids), device=ids.device)
     out, done = torch.full((len(ids), max_new_tokens), int(ends[0]), device=ids.device), torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
-    x, pos, cache, head = ids, (mask.cumsum(-1)-1).clamp(min=0), None, lm.head[:len(lm.tokenizer)]    # rows beyond are padding, and no words
+    x, pos, cache, head = ids, (mask.cumsum(-1)-1).clamp(min=0), None, lm.words
     for t in range(max_new_tokens):
         o = lm.model.base_model(input_ids=x, attention_mask=mask, position_ids=pos, past_key_values=cache, use_cache=True)
         x, cache = draw(o.last_hidden_state[:,-1] @ head.T, temperature), o.past_key_values    # two dimensions: with three, torch copies the head once a row

@@ -215,7 +215,7 @@ def _gathered(run, at, gather, tensors=None):
 def _teacher_shows(run, teacher, rows, keep="all", temperature=1., seed=0):
     "What the teacher shows of each token, as tensors to be written"
     run.emit(kind="phase", text=f"the teacher shows its distribution on {len(rows)} answers")
-    x = feature(teacher, theirs(rows), on_event=lambda e: run.emit(**e), keep=keeper(teacher.head, keep, temperature, seed))
+    x = feature(teacher, theirs(rows), on_event=lambda e: run.emit(**e), keep=keeper(teacher.words, keep, temperature, seed))
     return dict(ids=x.ids.int(), logp=x.logp) if isinstance(x, Sparse) else dict(hidden=x)
 
 def _states(t, keep="all"):
@@ -254,7 +254,7 @@ def check(
     for s in recipe.stages:
         for o in s.terms if all(layers) else ():
             if "layers" in (opt := s.options_of(o)): check_layers(o, opt["layers"], *layers)
-        for o in s.terms if s.keep != "all" else (): refuse_sparse(o, s.keep.startswith("tail"), s.options_of(o))
+        for o in s.terms if s.keep != "all" else (): refuse_sparse(o, s.keep, s.options_of(o))
         if s.judge=="verifier" and any(OBJECTIVES[o][1] in ("preferences","reward") for o in s.terms): judge("verifier", None, skill)
     return skill
 
@@ -296,7 +296,7 @@ class _Work:
     @property
     def lm(self): "Whose tokenizer encodes"; return self.model or self.student
     @property
-    def head(self): return self.model.head.detach() if self.model else None
+    def head(self): return self.model.words.detach() if self.model else None
     @property
     def total(self): return sum(s.steps*s.rounds for s in self.run.recipe.stages)
     def measure(self): return {f"heldout_{k}": v for k,v in fidelity(self.student, self.heldout, self.hidden, self.head).items() if k != "kl_qp"}
@@ -392,7 +392,7 @@ def _train_stage(w, i, rnd, began, log):
         for e in lessons(w.student, rows, s, hidden, w.head, derive(r.seed, "train", i, rnd), first, opt, w.precision, aids):
             at = began+e["step"]; row = {**e, "step": at, "stage": i, "round": rnd}
             if at==w.total or r.evaluation.every and at % r.evaluation.every==0:
-                run.meter.enter("measuring"); row |= w.measure(); w.student.model.train(); run.meter.enter("training")
+                run.meter.enter("measuring"); row |= w.measure(); run.meter.enter("training")
             log.write(json.dumps(row)+"\n"); whole = at    # the weights of this row are what a checkpoint may hold
             run.meter.tokens += e["tokens"]
             if e["step"]==s.steps or time.monotonic()-w.saved > float(os.environ.get("KDNB_CHECKPOINT_SECONDS", 20)): keep(at)
@@ -414,6 +414,9 @@ def _finish(w):
     write_rows(f/"answers.jsonl", said.drop(columns="ids").to_dict("records"))
     write(f/"metrics.json", json.dumps(metrics, indent=1))
     with new_folder(f/"student") as tmp: w.student.model.save_pretrained(tmp); w.student.tokenizer.save_pretrained(tmp)
+    if (m := w.reward()) is not None:
+        from safetensors.torch import save_file
+        with new_folder(f/"reward") as tmp: save_file(plain(m.state_dict()), tmp/"model.safetensors")
     run.phase(None); run.say("done", step=w.total, total=w.total)
     for c in checkpoints(f): shutil.rmtree(c, ignore_errors=True)
     run._student = w.student

@@ -29,6 +29,7 @@ CHAINS = {
     "preferences, rounds": small("rrhf", rounds=2, answers_by="both"),
     "preferences beside a divergence": small({"dpo": 1., "fkl": .5, "ce": .5}),
     "rewards beside text": small({"reinforce": 1., "ce": .5}),
+    "a reference that stays": small("reinforce", steps=6, lr=1e-2, options=dict(kl_weight=5., group=4)),
     "schedules": small({"fkl": [1, 0], "rkl": [0, 1]}, temperature=[2, 1]),
     "sparse": small("fkl", keep="tail:4"),
 }

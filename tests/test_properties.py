@@ -8,7 +8,7 @@ from kdnb.fused import fused
 MORE = dict(gjsd=[dict(beta=b, normalize=n) for b in (0, .1, .9, 1) for n in (False, True)], skew_fkl=[dict(alpha=0), dict(alpha=.7)], skew_rkl=[dict(alpha=0), dict(alpha=.7)], akl=[dict(mu=.9)],
     f=[dict(generator=g) for g in GENERATORS], ab=[dict(alpha=a, beta=b) for a,b in ((1, 0), (0, 1), (.4, 0), (0, 2.), (1, 1), (1.5, .4))], tsld=[dict(tau=.5)])
 VARIANTS = [(n, o) for n in DIVERGENCES for o in [{}, *MORE.get(n, [])]]; assert MORE.keys() <= DIVERGENCES.keys()
-KINKED = [v for v in VARIANTS if v[0]=="tvd" or v[1]==dict(generator="tv")]    # no gradient at q = p
+KINKED = [v for v in VARIANTS if v[0]=="tvd" or v[1]==dict(generator="tvd")]    # no gradient at q = p
 
 def div(name, s, t, mask=None, T=1., **o):
     "A divergence; tsld is told that the next token is the teacher's likeliest, or the middle one where there is padding"
