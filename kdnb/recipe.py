@@ -399,6 +399,7 @@ def _simple(cls, /,
                                ("warm",warm,(int,type(None)),"a whole number of steps")):
         if not isinstance(v, kinds): raise RecipeError(f"'{name}' is {v!r}; expected {words}")
     for k in stage:
+        if k not in Stage.model_fields and (has := [o for o in OPTIONS if k in OPTIONS[o]]): raise RecipeError(f"'{k}' is an option of {', '.join(has)} and no field of a recipe. Write it under options: {{{k}: ...}} (-p options \"{{{k}: ...}}\")")
         if k not in Stage.model_fields: raise RecipeError(f"'{k}' is no field of a recipe. {nearest(k, [*Stage.model_fields, *SIMPLE])}")
     kind = teacher_kind(teacher)
     p = PRESETS[kind if kind in PRESETS else "llm"]
