@@ -385,11 +385,12 @@ def _train_stage(w, i, rnd, began, log):
     "Train one round of a stage, which begins at step `began` of the run"
     run, r = w.run, w.run.recipe; s = r.stages[i]
     rows, hidden = _stage_knowledge(w, i, rnd); aids = _aids(w, i, rnd)
-    first, told, whole, named = max(w.step-began, 0), 0., None, trainable(w.student, s, aids)
+    first, told, told_equal, whole, named = max(w.step-began, 0), 0., 0, None, trainable(w.student, s, aids)
     opt = adamw(named, s.lr, w.state if first else None); keep = lambda at: w.keep(at, named, opt, aids)
     run.phase("training", f"training by {' + '.join(s.terms)} on {len(rows)} {'prompts' if s.share==1 else 'answers'}, {s.steps-first} steps of {s.batch}")
     try:
         for e in lessons(w.student, rows, s, hidden, w.head, derive(r.seed, "train", i, rnd), first, opt, w.precision, aids):
+            if "reward" in e and e["grad_norm"] < 1e-8 and told_equal < rnd+1: told_equal = rnd+1; run.emit(kind="note", text=f"step {began+e['step']}: all answers got the same reward ({e['reward']:g}), so there is nothing to learn from them. If that goes on: a longer warm start, or another judge than {s.judge}")
             at = began+e["step"]; row = {**e, "step": at, "stage": i, "round": rnd}
             if at==w.total or r.evaluation.every and at % r.evaluation.every==0:
                 run.meter.enter("measuring"); row |= w.measure(); run.meter.enter("training")
