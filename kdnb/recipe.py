@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['DATA', 'WHITE_BOX', 'TEACHERS', 'METHODS', 'LATER', 'ACROSS', 'ON_POLICY', 'OBJECTIVES', 'OPTIONS', 'TINY_STUDENTS',
            'TINY_SKILLS', 'PRESETS', 'RATES', 'WARM', 'SIMPLE', 'RecipeError', 'nearest', 'explain', 'derive', 'Strict',
-           'teacher_kind', 'scheduled', 'options_for', 'kept', 'Stage', 'Data', 'Evaluation', 'skill_folder', 'Recipe']
+           'teacher_kind', 'scheduled', 'options_for', 'kept', 'Stage', 'Data', 'Api', 'Evaluation', 'skill_folder',
+           'Recipe']
 
 # %% ../nbs/00_recipe.ipynb #b7ad6f6a
 import difflib, hashlib, importlib.util, inspect, json, math, re
@@ -66,7 +67,8 @@ TEACHERS = {  # kind -> (what it gives, one sentence)
     "tiny":         (WHITE_BOX, "packaged, 0.9M weights, speaks a small language whose true distribution is known"),
     "smollm2-135m": (WHITE_BOX, "SmolLM2-135M-Instruct, a real language model that runs on two CPU cores"),
     "hf:":          (WHITE_BOX, "any causal language model of the Hugging Face hub, such as hf:Qwen/Qwen3-0.6B"),
-    "replay:":      (frozenset({"text"}), "a JSONL, CSV, TSV or parquet file of prompts and completions, recorded earlier"),
+    "api:":         (frozenset({"text"}), "any OpenAI-compatible server, such as api:gpt-x or api:NAME@http://127.0.0.1:8000/v1"),
+    "replay:":      (frozenset({"text"}), "a JSONL, CSV, TSV or parquet file of prompts and completions, or of replies, recorded earlier"),
 }
 METHODS = {  # name -> (what it brings, one sentence)
     "labeling": ("text",        "the teacher answers the seed prompts"),
@@ -147,7 +149,7 @@ def teacher_kind(
     for k in TEACHERS:
         if k.endswith(":") and spec.startswith(k) and len(spec) > len(k): return k
     if spec.strip() and Path(spec).is_dir(): return "hf:"
-    names = [k if not k.endswith(":") else k+{"hf:":"NAME","replay:":"FILE"}[k] for k in TEACHERS]
+    names = [k if not k.endswith(":") else k+{"hf:":"NAME","replay:":"FILE","api:":"MODEL@URL"}[k] for k in TEACHERS]
     raise RecipeError(f"teacher: '{spec}' is no known teacher and no folder. {nearest(spec, names)}"
                       + (" A hub model is written hf:NAME." if "/" in spec else ""))
 
@@ -296,6 +298,24 @@ class Data(Strict):
     limit: int = Field(0, ge=0)    # rows read; 0 is all
     heldout: float = Field(.1, gt=0, lt=1) # share of rows kept for evaluation, never trained on
 
+class Api(Strict):
+    "How a server is asked. What is asked stands elsewhere, so these fields do not change a run's id, and a run may go on with others"
+    concurrency: int = Field(16, ge=1, le=4096) # requests under way at once
+    per_minute: int = Field(0, ge=0)      # requests begun in a minute; 0 is as many as the server takes
+    timeout: float = Field(60, gt=0)      # seconds until a request is tried again
+    retries: int = Field(5, ge=0, le=100) # further tries after a failure, each after a longer wait
+    price: list[float] = []               # dollars for a million tokens: of prompts, of replies
+    max_cost: float|None = Field(None, gt=0) # dollars that may be spent in all; needs `price`
+    key: str = "OPENAI_API_KEY"           # the environment variable that holds the key; the key itself is written nowhere
+    top: int = Field(0, ge=0, le=20)      # log-probabilities of the likeliest tokens that are asked for, where the server gives them
+
+    @model_validator(mode="after")
+    def _possible(self):
+        if self.price and (len(self.price) != 2 or min(self.price) < 0): raise RecipeError(f"'price' is {self.price}; give two numbers from 0 on, dollars for a million tokens of prompts and of replies, such as [0.15, 0.6]")
+        if self.max_cost is not None and not self.price: raise RecipeError("'max_cost' is given, and what a token costs is not. Give api.price as well, dollars for a million tokens of prompts and of replies, such as [0.15, 0.6]")
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", self.key): raise RecipeError("'key' is the name of an environment variable, such as OPENAI_API_KEY; what was given is no such name and is not repeated here, in case it is the key itself")
+        return self
+
 class Evaluation(Strict):
     "What is measured on held-out prompts, and how often"
     every: int = Field(50, ge=0)          # steps between measurements; 0 is only at the beginning and the end
@@ -347,6 +367,7 @@ class Recipe(Strict):
     precision: Literal["auto","fp32","bf16"] = "auto" # auto: bf16 where the device multiplies it faster, else fp32
     stages: list[Stage] = [Stage()]
     evaluation: Evaluation = Evaluation()
+    api: Api = Api()            # how a server is asked, for a teacher `api:`
 
     @model_validator(mode="after")
     def _possible(self):
@@ -457,7 +478,7 @@ def _from_yaml(cls,
 
 def _run_id(self):
     "Readable, and a hash of the content: teacher-objective-0123456789"
-    text = json.dumps(self.to_params(), sort_keys=True)
+    text = json.dumps({k: v for k,v in self.to_params().items() if k != "api"}, sort_keys=True)
     words = [self.teacher.removeprefix("hf:"), "+".join(self.stages[-1].terms)]
     return re.sub(r"[^A-Za-z0-9.+-]+", "-", "-".join(words)).strip("-")[:40] + "-" + hashlib.sha256(text.encode()).hexdigest()[:10]
 
