@@ -222,7 +222,7 @@ def context(recipe=None, lm=None, rows=None, loss=None, shifts=False):
     if recipe:
         s, skill = recipe.stages[-1], load_skill(recipe.skill, recipe.data)
         for r in skill.seeds[:256]:
-            n, answered = len(lm.prompt_ids(skill.messages(r["prompt"]))), r.get("completion") and "labeling" not in s.elicit
+            n, answered = len(lm.prompt_ids(skill.messages(r["prompt"]))), r.get("completion") and "labeling" not in s.methods
             lengths.append(n + (len(lm.completion_ids(r["completion"])) if answered else 0)); tight += not answered and n < lm.context < n+s.max_new_tokens
     if (long := sum(n > lm.context for n in lengths)):
         return _found(False, f"{long} of {len(lengths)} rows and prompts are longer than the {lm.context} tokens that {lm.name} reads, and are left out. Shorten them")
@@ -264,7 +264,7 @@ def _few(recipe, lm, n):
     fixed = [i for i,s in enumerate(recipe.stages) if s.share < 1 and "ranking" not in s.families]
     if not fixed: return []    # its answers are written while it trains
     i = fixed[-1]; s = recipe.stages[i]
-    own = "labeling" not in s.elicit and all(r.get("completion") for r in load_skill(recipe.skill, recipe.data).seeds)
+    own = "labeling" not in s.methods and all(r.get("completion") for r in load_skill(recipe.skill, recipe.data).seeds)
     few = s.model_copy(update=dict(prompts=min(s.prompts or 256, 256) if own else min(s.prompts or n, n), samples=1))
     return list(elicit(recipe.model_copy(update=dict(stages=[*recipe.stages[:i], few])), stage=i, teacher=lm))
 

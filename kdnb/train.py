@@ -14,9 +14,14 @@ from .recipe import ACROSS, OBJECTIVES, TINY_STUDENTS, Recipe, RecipeError, deri
 from .skills import load_skill
 from .teachers import LM, Replay, load_teacher, model_config, no_bars, sha256
 from .students import check_student, load_student, student_layers
-from .elicit import elicit, feature
+from .knowledge import feature
+from .elicit import elicited
+from .replies import Recorded
+from .filters import check_filters
+from .wordings import check_wordings
+from .card import card, card_text
 from .sparse import Sparse, keeper, refuse_sparse
-from .feedback import RewardModel, feedback, judge
+from .feedback import RewardModel, judge
 from .lesson import aids_for
 from .traces import check_layers
 from .align import recode, same_words, theirs
@@ -206,11 +211,16 @@ def _gathered(run, at, gather, tensors=None):
     import datasets
     from safetensors.torch import load_file, save_file
     if not at.is_dir():
-        rows = gather()
+        rows, e = gather()
         with new_folder(at) as tmp:
-            rows.save_to_disk(tmp)
+            rows.save_to_disk(tmp); _told(tmp, rows, e)
             if tensors: save_file(tensors(rows), tmp/"teacher.safetensors")
     return datasets.load_from_disk(str(at)), load_file(at/"teacher.safetensors") if tensors else None
+
+def _told(folder, rows, e):
+    "Beside the rows: what they are, and what was left out"
+    write(folder/"README.md", card_text(card(rows, e.drops, e.recipe, e.skill, e.skill.heldout, e.asked, getattr(e.teacher, "spent", None))))
+    write_rows(folder/"drops.jsonl", e.drops)
 
 def _teacher_shows(run, teacher, rows, keep="all", temperature=1., seed=0):
     "What the teacher shows of each token, as tensors to be written"
@@ -226,17 +236,15 @@ def _states(t, keep="all"):
 def _heldout(w):
     "Held-out rows, and the teacher's states on them"
     run, of = w.run, w.model and not w.across and (lambda rows: _teacher_shows(w.run, w.teacher, rows))
-    rows, t = _gathered(run, run.folder/"knowledge"/"heldout", lambda: w.read(elicit(run.recipe, teacher=w.teacher, lm=w.lm, split="heldout", on_event=lambda e: run.emit(**e))), of)
+    rows, t = _gathered(run, run.folder/"knowledge"/"heldout", lambda: w.elicited(split="heldout"), of)
     return rows, _states(t)
 
 def _stage_knowledge(w, i, rnd):
     "Rows of a stage, and what the teacher shows of them"
     import torch
-    run, s, sink = w.run, w.run.recipe.stages[i], lambda e: w.run.emit(**e)
-    if "ranking" in s.families:
-        def gather():
-            with torch.autocast(w.student.device.type, torch.bfloat16, w.precision=="bf16"): return feedback(run.recipe, i, rnd, w.teacher, w.student, w.reward(), sink)    # as training will read it
-    else: gather = lambda: w.read(elicit(run.recipe, i, rnd, teacher=w.teacher, lm=w.lm, on_event=sink))
+    run, s = w.run, w.run.recipe.stages[i]
+    def gather():
+        with torch.autocast(w.student.device.type, torch.bfloat16, w.precision=="bf16" and "ranking" in s.families): return w.elicited(stage=i, round=rnd)    # log-probabilities as training will read them
     of = (lambda rows: _teacher_shows(run, w.teacher, rows, s.keep, s.temperature, derive(run.recipe.seed, "keep", i, rnd))) if s.needs_logits else None
     rows, t = _gathered(run, run.folder/"knowledge"/f"stage{i}-round{rnd}", gather, of)
     return rows, _states(t, s.keep)
@@ -255,6 +263,8 @@ def check(
         for o in s.terms if all(layers) else ():
             if "layers" in (opt := s.options_of(o)): check_layers(o, opt["layers"], *layers)
         for o in s.terms if s.keep != "all" else (): refuse_sparse(o, s.keep, s.options_of(o))
+        check_wordings(skill, s.chain)
+        for name,o in s.chain: name=="filter" and check_filters(skill, skill.heldout, **o)
         if s.judge=="verifier" and any(OBJECTIVES[o][1] in ("preferences","reward") for o in s.terms): judge("verifier", None, skill)
     return skill
 
@@ -293,6 +303,11 @@ class _Work:
     @property
     def across(self): "Whether student and teacher read different tokens"; return self.model is not None and not same_words(self.student, self.model)
     def read(self, rows): "Rows as the student reads them"; return recode(rows, self.student, self.model, load_skill(self.run.recipe.skill, self.run.recipe.data), lambda e: self.run.emit(**e)) if self.across else rows
+    def elicited(self, **which):
+        "Knowledge of a stage, as the student reads it, and the `Elicitation` behind it"
+        self.student.model.eval()
+        rows, e = elicited(self.run.recipe, teacher=self.teacher, lm=self.lm, student=self.student, reward=self.reward(), on_event=lambda e: self.run.emit(**e), **which)
+        return self.read(rows), e
     @property
     def lm(self): "Whose tokenizer encodes"; return self.model or self.student
     @property
@@ -320,7 +335,8 @@ def _load(run):
     import torch
     r = run.recipe; device = pick_device(r.device)
     run.phase("loading", f"loading teacher {r.teacher}")
-    teacher = load_teacher(r.teacher, device, on_event=lambda e: run.emit(**e), data=r.data)
+    teacher = load_teacher(r.teacher, device, on_event=lambda e: run.emit(**e), data=r.data, api=r.api)
+    if "api:" in r.teacher: teacher = Recorded(teacher, run.folder/"replies.jsonl")    # what was answered is not asked for, or paid, again
     run.phase("loading", f"loading student {r.student}")
     across = all(set(s.terms) <= ACROSS | {"ce"} for s in r.stages)
     w = _Work(run, teacher, load_student(r.student, teacher, r.seed, device, lambda e: run.emit(**e), across), "")
@@ -442,7 +458,7 @@ def _go_through(run):
             for i,s in enumerate(r.stages):
                 for rnd in range(s.rounds):
                     if w.step < began+s.steps:
-                        run.phase("labelling", f"stage {i+1} of {len(r.stages)}{f', round {rnd+1}' if s.rounds > 1 else ''}: gathering knowledge ({', '.join(s.elicit)})")
+                        run.phase("labelling", f"stage {i+1} of {len(r.stages)}{f', round {rnd+1}' if s.rounds > 1 else ''}: gathering knowledge ({', '.join(s.methods)})")
                         _train_stage(w, i, rnd, began, log)
                     began += s.steps
         _finish(w)

@@ -2,8 +2,8 @@
 import copy, math
 import pytest, torch
 from kdnb.divergence import DIVERGENCES, log_probs, rkl_tokens
-from kdnb.elicit import elicit, feature
-from kdnb.feedback import feedback
+from kdnb.elicit import elicit
+from kdnb.knowledge import feature
 from kdnb.lesson import Lesson, aids_for, laid, own_view, ranked_view, view
 from kdnb.loop import adamw, lessons, trainable
 from kdnb.ranking import LENGTH_NORMALISED, RANKING
@@ -72,7 +72,7 @@ def test_ranking(tiny, name):
     "Prompts with different numbers of candidates; sums or means as the paper has it; measured from the start"
     student = load_student("layers:2", tiny); options = {"dpo": dict(beta=.7, label_smoothing=.1), "listwise_ce": dict(temperature=2.), "ranknet": dict(soft=True)}.get(name, {})
     s = Stage(elicit=["feedback"], objective={name: 1.}, options=options, samples=5, max_new_tokens=10)
-    k = feedback(Recipe(student="layers:2", stages=[s.model_copy(update=dict(prompts=6))]), 0, teacher=tiny, student=student); rows = [{**k[i], **{c: k[i][c][:4-i % 2] for c in ("scores","reference","candidate_ids")}} for i in range(4)]
+    k = elicit(Recipe(student="layers:2", stages=[s.model_copy(update=dict(prompts=6))]), 0, teacher=tiny, student=student); rows = [{**k[i], **{c: k[i][c][:4-i % 2] for c in ("scores","reference","candidate_ids")}} for i in range(4)]
     v = ranked_view(rows); now = shaken(student, 2, .02); n = [len(r["scores"]) for r in rows]; at = [0, *torch.tensor(n).cumsum(0).tolist()]
     q, there = said(now, v); sums = (q*there).sum(-1)/(torch.tensor(v.lengths) if name in LENGTH_NORMALISED else 1.)
     wide = lambda x: torch.stack([torch.cat([x[at[i]:at[i+1]], x.new_zeros(max(n)-n[i])]) for i in range(4)])
@@ -111,7 +111,7 @@ def test_options_reach_the_similarities(tiny):
 
 def test_who_answers(tiny):
     "A fresh student says nothing right; its teacher does"
-    student = load_student("tiny-s", tiny); best = lambda by: [max(r["scores"]) for r in feedback(Recipe.simple(objective="dpo", prompts=6, samples=4, answers_by=by, warm=0), 0, teacher=tiny, student=student)]
+    student = load_student("tiny-s", tiny); best = lambda by: [max(r["scores"]) for r in elicit(Recipe.simple(objective="dpo", prompts=6, samples=4, answers_by=by, warm=0), 0, teacher=tiny, student=student)]
     assert max(best("student")) < -3 and min(best("both")) > -3 and min(best("teacher")) > -3
 
 SMALL = dict(warm=0, batch=8, prompts=6, max_new_tokens=8, evaluation=dict(every=0, prompts=2, samples=2, max_new_tokens=8))
@@ -133,7 +133,7 @@ def test_padded_heads_count_no_padding(tiny):
     from kdnb.teachers import LM
     from kdnb.tiny import tiny_config
     cfg = tiny_config(1, 24, 2); cfg.vocab_size = 300; cfg.initializer_range = .3; torch.manual_seed(0); long = LM(LlamaForCausalLM(cfg), tiny.tokenizer, "long")
-    s = Stage(elicit=["feedback"], objective={"dpo": 1.}, samples=4, max_new_tokens=8, prompts=4); k = feedback(Recipe(stages=[s]), 0, teacher=tiny, student=long)
+    s = Stage(elicit=["feedback"], objective={"dpo": 1.}, samples=4, max_new_tokens=8, prompts=4); k = elicit(Recipe(stages=[s]), 0, teacher=tiny, student=long)
     _, terms = Lesson(long, s, tiny.words)({"dpo": 1.}, 1., ranked=ranked_view([k[i] for i in range(len(k))])); assert abs(terms["dpo"]-math.log(2)) < 1e-4
     assert max(t for a in mixed_answers(long, tiny, [r["prompt_ids"] for r in asked(tiny)], .3, max_new_tokens=8) for t in a) < len(tiny.tokenizer)
 
@@ -148,5 +148,5 @@ def test_dropout(tiny):
     a, b = run(), run(); assert a==b
     fkl = Stage(steps=2, batch=8, lr=1e-9); kk = elicit(Recipe.simple(prompts=4, samples=2), teacher=tiny); go = lambda: [e["fkl"] for e in lessons(copy.deepcopy(student), kk, fkl, feature(tiny, kk), tiny.words)]
     assert go()==go()
-    p = Stage(elicit=["feedback"], objective={"dpo": 1.}, samples=4, max_new_tokens=8, prompts=4, steps=1, batch=4, lr=1e-9); pairs = feedback(Recipe(student="layers:2", stages=[p]), 0, teacher=tiny, student=student)
+    p = Stage(elicit=["feedback"], objective={"dpo": 1.}, samples=4, max_new_tokens=8, prompts=4, steps=1, batch=4, lr=1e-9); pairs = elicit(Recipe(student="layers:2", stages=[p]), 0, teacher=tiny, student=student)
     assert abs(next(lessons(copy.deepcopy(student), pairs, p))["dpo"]-math.log(2)) < 1e-4
