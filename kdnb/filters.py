@@ -165,7 +165,7 @@ def heuristics(
         if not p.strip()[:1].isalnum(): return f"prompt that begins with no letter: {p.strip()[:1]!r}"
     return [why(_prompt(r)) for r in rows]
 
-# %% ../nbs/05b_filters.ipynb #b5782694
+# %% ../nbs/05b_filters.ipynb #67b1a64e
 def _shingles(text, n=3):
     "The runs of n words in a text, or the text itself where it is shorter"
     w = _words(text)
@@ -183,7 +183,7 @@ def near_duplicates(
     from datasketch import MinHash, MinHashLSH
     _ask("near_duplicates", setting, _is_number(setting, .05, 1), "a Jaccard index from 0.05 to 1, such as 0.8")
     blank = MinHash(128, seed=seed % 2**32)
-    lsh = MinHashLSH(min(setting, .95), 128, weights=(.1, .9))    # a pair too many costs a comparison, a pair missed stays
+    lsh = MinHashLSH(.8*min(setting, .95), 128, weights=(.1, .9))    # looks further than it must: a pair too many costs a comparison, a pair missed stays
     both, out = [(_shingles(_prompt(r)), _shingles(_said(r))) for r in rows], []
     for i,(p,c) in enumerate(both):
         m = blank.copy(); m.update_batch([b"p"+s.encode("utf-8", "surrogatepass") for s in p]+[b"c"+s.encode("utf-8", "surrogatepass") for s in c])
