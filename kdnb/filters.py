@@ -300,7 +300,7 @@ def match(
             if late==5: raise RecipeError(f"the filter 'match' searched for more than a second in each of five completions with {setting!r}. Write a pattern that does not try so many ways") from None
     return out
 
-# %% ../nbs/05b_filters.ipynb #e4dc6889
+# %% ../nbs/05b_filters.ipynb #9839a542
 def _grams(text, n): w = _words(text); return {" ".join(w[i:i+n]) for i in range(len(w)-n+1)}
 
 def _wording(texts, n, share):
@@ -315,7 +315,7 @@ def _texts(row):
 
 def overlap_with(
     rows,    # dicts: what is to be trained on
-    heldout, # dicts with prompt, and completion or gold: what is measured on
+    heldout, # dicts with prompt, completion, gold: what is measured on
     n=8,     # words in a row
 ):           # table: row and heldout (numbers), how, shared, prompt; one line for each row that overlaps
     "Which rows overlap with evaluation data, and how (n-gram contamination, Brown et al. 2020, appendix C)"
@@ -325,8 +325,8 @@ def overlap_with(
     common = _wording([_prompt(h) for h in heldout], n, .1) | _wording([_prompt(r) for r in rows], n, .5)
     for i,h in enumerate(heldout):
         same.setdefault(_same(_prompt(h)), i)
-        for what,t in (("prompt", _prompt(h)), ("answer", h.get("gold") or h.get("completion") or "")):
-            for g in _grams(str(t), n) - common: grams.setdefault(g, (i, what))
+        for what,t in (("prompt", _prompt(h)), ("answer", h.get("completion")), ("answer", h.get("gold"))):
+            for g in _grams("" if t is None else str(t), n) - common: grams.setdefault(g, (i, what))
     def first(r):
         if (p := _same(_prompt(r))) in same: return same[p], "the same prompt", _prompt(r)
         for k,t in _texts(r):
@@ -336,11 +336,11 @@ def overlap_with(
     found = [(i, *f[:2], _whole(f[2]), _whole(_prompt(r))) for i,r in enumerate(rows) if (f := first(r))]
     return pd.DataFrame(found, columns=["row", "heldout", "how", "shared", "prompt"])
 
-# %% ../nbs/05b_filters.ipynb #51383644
+# %% ../nbs/05b_filters.ipynb #d8ebcca5
 def heldout(
     rows,    # dicts: what is to be trained on
     setting, # words in a row that may not be shared, such as 8
-    held=(), # dicts with prompt, and completion or gold: what is measured on
+    held=(), # dicts with prompt, completion, gold: what is measured on
     **_,     # what other filters are told
 ):           # for each row None, or why it goes
     "Rows that have nothing in common with held-out data"
