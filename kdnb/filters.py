@@ -30,7 +30,7 @@ def right(
     skill=None,   # whose verifier is asked
     **_,          # what other filters are told
 ):                # for each row None, or why it goes
-    "Rows whose completion the skill holds to be right"
+    "Rows whose answer, or else whose completion, the skill holds to be right"
     if skill is None or skill.verify is None:
         raise RecipeError(f"the filter 'right' needs a skill that can tell right from wrong, and {'there is none' if skill is None else repr(skill.name)+' has no verifier'}. Give its skill.yaml a verifier ({', '.join(VERIFIERS)}), or choose 'majority', which needs none")
     compares = skill.verify in VERIFIERS.values(); gold = lambda r: None if r.get("gold") is None else str(r["gold"])
@@ -38,6 +38,7 @@ def right(
     def why(r):
         if compares and not gold(r): return "no gold answer to compare with"
         try:
+            if r.get("answer") is not None: return None if skill.verify(_prompt(r), str(r["answer"]), gold(r)) else "wrong"    # a step has read it already
             if skill.parse and skill.parse(_said(r)) is None: return "no answer can be read"
             return None if skill.right(_prompt(r), _said(r), gold(r)) else "wrong"
         except ValueError as e: return f"cannot be checked: {e}"

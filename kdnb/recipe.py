@@ -134,7 +134,7 @@ def _options(what, legal, given):
     "All options of an objective or a step: defaults and what is given, each within its bounds"
     for k in given:
         if k not in legal: raise RecipeError(f"'{k}' is no option of {what}. " + (nearest(k, legal) if legal else "It takes none."))
-    out = {k: given.get(k, _EMPTY[d] if isinstance(d, str) else d[0]) for k,d in legal.items()}
+    out = {**given, **{k: _EMPTY[d] if isinstance(d, str) else d[0] for k,d in legal.items() if k not in given}}    # in the order in which they were given
     for k,v in out.items():
         if words := _misfit(v, legal[k]): raise RecipeError(f"'{k}' is {v!r}; {what} takes {words}")
     return out

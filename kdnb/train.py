@@ -15,11 +15,10 @@ from .skills import load_skill
 from .teachers import LM, Replay, load_teacher, model_config, no_bars, sha256
 from .students import check_student, load_student, student_layers
 from .knowledge import feature
-from .elicit import elicited
+from .elicit import elicited, tell_of
 from .replies import Recorded
 from .filters import check_filters
 from .wordings import check_wordings
-from .card import card, card_text
 from .sparse import Sparse, keeper, refuse_sparse
 from .feedback import RewardModel, judge
 from .lesson import aids_for
@@ -213,14 +212,9 @@ def _gathered(run, at, gather, tensors=None):
     if not at.is_dir():
         rows, e = gather()
         with new_folder(at) as tmp:
-            rows.save_to_disk(tmp); _told(tmp, rows, e)
+            rows.save_to_disk(tmp); tell_of(tmp, rows, e)
             if tensors: save_file(tensors(rows), tmp/"teacher.safetensors")
     return datasets.load_from_disk(str(at)), load_file(at/"teacher.safetensors") if tensors else None
-
-def _told(folder, rows, e):
-    "Beside the rows: what they are, and what was left out"
-    write(folder/"README.md", card_text(card(rows, e.drops, e.recipe, e.skill, e.skill.heldout, e.asked, getattr(e.teacher, "spent", None))))
-    write_rows(folder/"drops.jsonl", e.drops)
 
 def _teacher_shows(run, teacher, rows, keep="all", temperature=1., seed=0):
     "What the teacher shows of each token, as tensors to be written"
