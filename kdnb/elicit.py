@@ -140,19 +140,20 @@ def conversations(
     talk = lambda r: {"prompt": r.get("conversation") or [dict(role="user", content=r["prompt"])], **{c: turn(r[c]) for c in ("completion", "chosen", "rejected") if r.get(c)}}
     return rows.map(talk, remove_columns=[c for c in rows.column_names if c not in ("prompt", "completion", "chosen", "rejected")])
 
-# %% ../nbs/09c_elicit.ipynb #3ca79598
+# %% ../nbs/09c_elicit.ipynb #d95e3da1
 def collect(
     recipe:Recipe,    # what to ask for
     out="knowledge",  # folder of sets; this one is named by the recipe's content
     stage:int=0,      # which of its stages
     on_event=None,    # told what happens
     teacher=None,     # a loaded teacher; by default the recipe's is loaded
+    record=False,     # keep every reply; those of a server are always kept
 ):                    # the folder
     "Elicit a stage's knowledge into a folder, from wherever an earlier sitting stopped"
     say = on_event or (lambda event: None); folder = Path(out)/f"{recipe.run_id}-stage{stage}"; folder.mkdir(parents=True, exist_ok=True)
     (folder/"recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
     teacher = teacher or load_teacher(recipe.teacher, on_event=on_event, data=recipe.data, api=recipe.api)
-    rows, e = elicited(recipe, stage, teacher=Recorded(teacher, folder/"replies.jsonl") if "api:" in recipe.teacher else teacher, on_event=on_event)
+    rows, e = elicited(recipe, stage, teacher=Recorded(teacher, folder/"replies.jsonl") if record or "api:" in recipe.teacher else teacher, on_event=on_event)
     tmp = folder/"data.parquet.tmp"; rows.to_parquet(str(tmp)); os.replace(tmp, folder/"data.parquet")
     tell_of(folder, rows, e)
     (folder/"samples.html").write_text(sample_page(rows, f"{len(rows)} rows from {recipe.teacher}: {' > '.join(recipe.stages[stage].methods)}"), encoding="utf-8")

@@ -150,16 +150,16 @@ class Terminal:
         if not self.tty:
             if self.left is None: from kdnb.train import TimeLeft; self.left = TimeLeft()
             left = self.left(done, total)
-            if time.monotonic()-self.told > 10: self.line(f"  {unit} {done} of {total}" + "".join(f", {k} {v}" for k,v in post.items())+left)
+            if time.monotonic()-self.told > 10: self.line((f"  {post}" if isinstance(post, str) else f"  {unit} {done} of {total}" + "".join(f", {k} {v}" for k,v in post.items()))+left)
             return
         if self.bar is not None and self.bar.unit != " "+unit: self.close()
         if self.bar is None: self.bar = tqdm(total=total, unit=" "+unit, file=self.out, initial=max(0, done-1), leave=False, dynamic_ncols=True)
-        self.bar.total = total; self.bar.set_postfix(post, refresh=False); self.bar.update(done-self.bar.n)
+        self.bar.total = total; self.bar.set_postfix_str(post if isinstance(post, str) else ", ".join(f"{k}={v}" for k,v in post.items()), refresh=False); self.bar.update(done-self.bar.n)
         if done >= total: self.close()
     def __call__(self, e):
         k = e["kind"]
         if k=="step": self._count(e["step"], e["total"], "step", {**{a: f"{e[a]:.3f}" for a in ("loss","heldout_kl_pq") if a in e}, **({"tokens/s": int(e["tokens_per_second"])} if e.get("tokens_per_second") else {})})
-        elif k=="phase" and "done" in e: self._count(e["done"], e["total"], "answer")
+        elif k=="phase" and "done" in e: self._count(e["done"], e["total"], "answer", e.get("text") or {})    # a server's count of tokens and dollars
         elif k in ("phase","note") and e.get("text"): self.left = None; self.line(f"  {e['text']}" if k=="note" else f"- {e['text']}")
         elif k=="stopped": self.line(f"! {e['text']}")
         elif k=="failed": self.close()    # the caller says the error
