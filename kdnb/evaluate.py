@@ -8,7 +8,7 @@ __all__ = ['fidelity', 'answers', 'behaviour', 'mode_shares', 'rouge_l', 'evalua
 # %% ../nbs/10_evaluate.ipynb #00b43050
 import math, re
 from .divergence import TOKENS, ce_tokens, log_probs
-from .elicit import feature, positions
+from .knowledge import feature, positions
 
 # %% ../nbs/10_evaluate.ipynb #8851bb76
 def fidelity(

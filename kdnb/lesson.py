@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from .recipe import ACROSS, OBJECTIVES, ON_POLICY
 from .teachers import LM
-from .elicit import positions
+from .knowledge import positions
 from .fused import each_token, fused, token_logps
 from .align import aligned, same_words, shared_vocabulary
 from .traces import Similarities, traces

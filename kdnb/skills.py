@@ -185,6 +185,8 @@ class Skill:
     verify:callable=None # (prompt, reply, reference) -> is it right
     modes:callable=None # prompt -> dict of mode -> probability, where the truth is known
     mode:callable=None  # (prompt, reply) -> mode or None
+    folder:Path=None    # where it lives
+    wordings:str="english" # how its teacher is asked: a packaged set of wordings, as in `01b_wordings`
 
     def messages(self, prompt):
         "The prompt as chat messages"
@@ -198,7 +200,7 @@ class Skill:
         return answer is not None and bool(self.verify(prompt, answer, reference))
 
 # %% ../nbs/01_skills.ipynb #7f1f4113
-FIELDS = ("name", "description", "template", "system", "parser", "verifier", "modes", "mode")
+FIELDS = ("name", "description", "template", "system", "parser", "verifier", "modes", "mode", "wordings")
 
 def _fields(where):
     "What a skill.yaml says, every value a text"
@@ -250,5 +252,5 @@ def load_skill(
     seeds, held = load_data(data) if data else _own_rows(folder)
     verify, modes, mode = (_lookup(d, f, VERIFIERS if f=="verifier" else {}, where) for f in ("verifier","modes","mode"))
     if data and modes and not all(_known(modes, r["prompt"]) for r in seeds+held): modes = mode = None    # the truth is known of the world's own prompts only
-    s = Skill(d.get("name", folder.name), d.get("description", ""), seeds, held, d.get("template", "{prompt}"), d.get("system", ""), _parser(d.get("parser"), where), verify, modes, mode)
+    s = Skill(d.get("name", folder.name), d.get("description", ""), seeds, held, d.get("template", "{prompt}"), d.get("system", ""), _parser(d.get("parser"), where), verify, modes, mode, folder, d.get("wordings", "english"))
     return replace(s, **functions)

@@ -161,6 +161,19 @@ def _generate(self:LM,
 
 LM.generate = _generate
 
+# %% ../nbs/03_teachers.ipynb #fcdc97e2
+def _say(self:LM, messages, temperature=1., max_new_tokens=48, seed=0, on_event=None):
+    "One Reply to each conversation, in order"
+    from kdnb.replies import Reply, request_keys
+    ids, keys = [self.prompt_ids(m) for m in messages], request_keys(messages, temperature, max_new_tokens, seed)
+    fits = [i for i,p in enumerate(ids) if len(p) < self.context]
+    out = [Reply("", "failed", f"{len(p)} tokens, and the model reads {self.context}", teacher=self.name, key=k) for p,k in zip(ids, keys)]
+    for i,got in zip(fits, self.generate([ids[i] for i in fits], temperature, max_new_tokens, seed, on_event=on_event)):
+        out[i] = Reply(self.text(got), "stop" if got and got[-1] in self.ends else "length", ids=got, teacher=self.name, key=keys[i])
+    return out
+
+LM.say = _say
+
 # %% ../nbs/03_teachers.ipynb #b5ba5fe6
 def head_is_linear(lm):
     "Whether hidden states times the head's weight are the model's logits"
@@ -315,6 +328,7 @@ def load_teacher(
     dtype=None,    # torch dtype of the weights; default float32
     on_event=None, # told what happens: dict(kind="phase", text=...)
     data=None,     # the recipe's `Data`, for the columns of a replay file
+    api=None,      # the recipe's `Api`, for a server
 ):                 # LM or Replay
     "Load the teacher that a recipe names"
     kind = teacher_kind(name)
