@@ -259,7 +259,7 @@ def _loop(self, turns, s):
 def _for(self, s): return _loop(self, (self.assign(s.target, x) for x in self.items(self.ev(s.iter))), s)
 def _while(self, s): return _loop(self, iter(lambda: bool(self.ev(s.test)), False), s)
 
-# %% ../nbs/01c_programs.ipynb #b4754b0d
+# %% ../nbs/01c_programs.ipynb #697dc309
 def _define(self, s):
     a = s.args
     if s.name not in ("solution", "solver") or a.args or a.posonlyargs or a.kwonlyargs or a.vararg or a.kwarg or s.decorator_list: raise ProgramError(f"line {self.line}: the one function that may be defined is solution() or solver(), without arguments")
@@ -280,7 +280,7 @@ def _return(self, s):
 def _import(self, s):
     known = {*FUNCTIONS, *CONSTANTS}
     if isinstance(s, ast.Import) and all(a.name=="math" and not a.asname for a in s.names): return
-    if not (isinstance(s, ast.ImportFrom) and s.module=="math" and not s.level and all(a.name in known and not a.asname for a in s.names)): raise ProgramError(f"line {self.line}: nothing is imported here but math")
+    if not (isinstance(s, ast.ImportFrom) and s.module=="math" and not s.level and all(a.name in known and not a.asname for a in s.names)): raise ProgramError(f"line {self.line}: nothing is imported here but math, and of it {', '.join([*CONSTANTS, 'sqrt', 'floor', 'ceil', 'gcd'])}")
     self.scope().update({a.name: CONSTANTS[a.name] for a in s.names if a.name in CONSTANTS})
 
 _Walk.block, _Walk.assign, _Walk.solve = _block, _assign, _solve
@@ -345,8 +345,8 @@ def _dedent(code):
     import textwrap
     return textwrap.dedent(code.expandtabs(4))
 
-# %% ../nbs/01c_programs.ipynb #9fca9654
-_WRITTEN = ((r"(?<=\d),(?=\d{3}(?!\d))", ""), (r"[$€£]", ""), (r"(?<=[\d).%])\s*[xX×·]\s*(?=[-\d(.$])", "*"), ("÷", "/"), ("[−–]", "-"), (r"\^", "**"), (r"(?<=[\d.])\s*%(?!\s*[\d(])", "/100"), (r"(?<![\d.])0+(?=\d)", ""), (r"(?<=[\d)])\s*(?=\()", "*"))
+# %% ../nbs/01c_programs.ipynb #38939528
+_WRITTEN = ((r"(?<=\d),(?=\d{3}(?!\d))", ""), (r"[$€£]", ""), (r"(?<![\d.])(\d+)\s+(\d+/\d+)(?![\d.])", r"(\1+\2)"), (r"(?<=[\d).%])\s*[xX×·]\s*(?=[\d(.])", "*"), ("÷", "/"), ("[−–]", "-"), (r"\^", "**"), (r"(?<=[\d.])\s*%(?!\s*[\d(])", "/100"), (r"(?<![\d.])0+(?=\d)", ""), (r"(?<=[\d)])\s*(?=\()", "*"))
 
 def calculate(
     expression:str, # such as "3*(4+5)/2" or "20% x $1,500"
@@ -360,35 +360,47 @@ def calculate(
     if not _number(v) or isinstance(v, bool) or not math.isfinite(v): raise ProgramError(f"{expression[:60]!r} is no number")
     return v
 
-# %% ../nbs/01c_programs.ipynb #0655a3b5
+# %% ../nbs/01c_programs.ipynb #67908897
 def _agree(left, right):
     "Whether two sides of an equation say the same number"
     a, b = calculate(left), calculate(right); places = re.search(r"\.(\d+)\D*$", right.strip())
-    return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9) or bool(places) and abs(a-b) <= .5*10**-len(places[1])*(1+1e-9)
+    near = lambda a, b: math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9) or bool(places) and abs(a-b) <= .5*10**-len(places[1])*(1+1e-9)
+    return near(a, b) or right.rstrip().endswith("%") and near(a, 100*b)
 
-def _pieces(side, last):
-    "The longest part of one side that is a number or a sum: it ends at the sign, or begins there"
-    words = side.split()
+def _side(words, last, whole=False):
+    "The longest part of a side that is a number or a sum: the right one ends with it, the left one begins"
     for n in range(len(words)):
         part = " ".join(words[:len(words)-n] if last else words[n:]).rstrip(".,").strip()
+        if not (last or whole) and words[n][0] in "+*/xX×÷·^)" or words[n] in ("-", "−", "–") and not last: return None    # the end of something longer
         try: calculate(part); return part
         except ProgramError: pass
 
-def check_equations(
-    text:str, # a rationale, say
-):            # list of (equation, whether it is right), in order; those between << and >> first
-    "Check every equation of numbers in a text"
-    out = {}
-    def check(run):
-        sides = run.split("=")
-        for i,(a,b) in enumerate(zip(sides, sides[1:])):
-            a, b = _pieces(a, last=False), _pieces(b, last=True)
-            if a and b and not (_bare(a) and _bare(b)): out.setdefault("".join(a.split())+"="+"".join(b.split()), (f"{a}={b}" if "=".join((a, b)) in run else f"{a} = {b}", _agree(a, b)))
-    notes = re.findall(r"<<([^<>]{1,300})>>", text)
-    for n in notes: check(n)
-    for line in re.sub(r"<<[^<>]*>>", "", text).split("\n"):
-        line = re.sub(r"^\s*(?:[-*•]|\d+[.)])\s+", "", line[:2000])
-        for run in re.findall(r"[\d\s.,+\-*/x×·÷−–^%()$€£X=]+", line): "=" in run and check(run)
-    return list(out.values())
+_RUN = re.compile(r"[\d\s.,+\-*/x×·÷−–^%()$€£X=]+")
+
+def _runs(line):
+    "The stretches of a line in which equations of numbers can stand, cut back to whole words"
+    for m in _RUN.finditer(line):
+        run, before, after = m[0], line[:m.start()][-1:], line[m.end():][:1]
+        if before.strip() and before not in "([:;,'\"" and not run[0].isspace(): run = run.partition(" ")[2]
+        if after.isalnum() and not run[-1:].isspace(): run = run.rpartition(" ")[0]
+        if "=" in run: yield run
+
+# %% ../nbs/01c_programs.ipynb #6cbafa29
+def _pairs(run, whole=False):
+    "The equations of a stretch: each two sides next to each other"
+    sides = [s.split() for s in run.split("=")]
+    for a,b in zip(sides, sides[1:]):
+        a, b = _side(a, False, whole), _side(b, True)
+        if a and b and not (_bare(a) and _bare(b)): yield a, b
 
 def _bare(side): return re.fullmatch(r"[$€£]?-?[\d.,]+%?", side) is not None
+
+def check_equations(
+    text:str, # a rationale, say
+):            # list of (equation, whether it is right), each once; those between << and >> first
+    "Check every equation of numbers in a text"
+    lines = [re.sub(r"^\s*(?:[-*•]|\d+[.)])\s+", "", l[:2000]) for l in re.sub(r"<<[^<>]*>>", "", text).split("\n")]
+    out = {}
+    for run,whole in [*((n, True) for n in re.findall(r"<<([^<>]{1,300})>>", text)), *((r, False) for l in lines for r in _runs(l))]:
+        for a,b in _pairs(run, whole): out.setdefault("".join(a.split())+"="+"".join(b.split()), (f"{a} = {b}", _agree(a, b)))
+    return list(out.values())

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from .recipe import DATA, TEACHERS, RecipeError, teacher_kind
 from .skills import DataError, hub_reachable
+from .replies import Reply, request_keys
 
 # %% ../nbs/03_teachers.ipynb #6f1a9273
 def seeded(seed):
@@ -66,8 +67,8 @@ class LM:
     @property
     def size(self): return sum(p.numel() for p in self.model.parameters())
 
-    def hidden(self, ids, mask):
-        "Last hidden states (rows, positions, width) of right-padded ids; times `head` they are the logits"
+    def hidden(self, ids, mask, at=None):
+        "Last hidden states (rows, positions, width) of right-padded ids; times `head` they are the logits. `at`, where the next token counts, matters to several teachers as one"
         return self.model.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
 
     def prompt_ids(self,
@@ -76,12 +77,32 @@ class LM:
         "Encode a prompt with the tokenizer's chat template, or as plain text where it has none"
         if isinstance(messages, str): messages = [dict(role="user", content=messages)]
         if self.tokenizer.chat_template:
+            if any(m["role"]=="system" for m in messages) and not takes_system(self.tokenizer): messages = folded(messages)
             text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
             return self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return self.tokenizer("\n".join(m["content"] for m in messages)+"\n")["input_ids"]
 
     def completion_ids(self, text): return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.tokenizer.eos_token_id]
     def text(self, ids): return self.tokenizer.decode([i for i in ids if i not in self.ends], skip_special_tokens=True).strip()
+
+# %% ../nbs/03_teachers.ipynb #a983057b
+def takes_system(
+    tokenizer, # of transformers
+):             # bool
+    "Whether its chat template shows a system message"
+    if not tokenizer.chat_template: return True
+    try: return "Kdnb?" in tokenizer.apply_chat_template([dict(role="system", content="Kdnb?"), dict(role="user", content="x")], tokenize=False)
+    except Exception: return False    # a template raises what it likes
+
+def folded(
+    messages, # a conversation
+):            # the same without system messages
+    "The system text before the first user message"
+    said, rest = "\n\n".join(m["content"] for m in messages if m["role"]=="system"), [m for m in messages if m["role"] != "system"]
+    if not said: return rest
+    first = next((i for i,m in enumerate(rest) if m["role"]=="user"), None)
+    if first is None: return [dict(role="user", content=said), *rest]
+    return [{**m, "content": f"{said}\n\n{m['content']}"} if i==first else m for i,m in enumerate(rest)]
 
 # %% ../nbs/03_teachers.ipynb #137ffff0
 def draw(
@@ -161,15 +182,33 @@ def _generate(self:LM,
 
 LM.generate = _generate
 
+# %% ../nbs/03_teachers.ipynb #75357a21
+def _readable(lm, talk):
+    "A conversation's token ids, or None; and why they cannot be had"
+    try: ids = lm.prompt_ids(talk)
+    except Exception as e: return None, f"the chat template of {lm.name} refuses this conversation: {(str(e).splitlines() or [type(e).__name__])[0][:200]}"    # a template raises what it likes
+    if not ids: return None, "there is nothing in this conversation"
+    return (ids, "") if len(ids) < lm.context else (None, f"this conversation has {len(ids):,} tokens, and the model reads {lm.context:,}. Shorten it, or choose another model")
+
 # %% ../nbs/03_teachers.ipynb #fcdc97e2
-def _say(self:LM, messages, temperature=1., max_new_tokens=48, seed=0, on_event=None):
-    "One Reply to each conversation, in order"
-    from kdnb.replies import Reply, request_keys
-    ids, keys = [self.prompt_ids(m) for m in messages], request_keys(messages, temperature, max_new_tokens, seed)
-    fits = [i for i,p in enumerate(ids) if len(p) < self.context]
-    out = [Reply("", "failed", f"{len(p)} tokens, and the model reads {self.context}", teacher=self.name, key=k) for p,k in zip(ids, keys)]
-    for i,got in zip(fits, self.generate([ids[i] for i in fits], temperature, max_new_tokens, seed, on_event=on_event)):
-        out[i] = Reply(self.text(got), "stop" if got and got[-1] in self.ends else "length", ids=got, teacher=self.name, key=keys[i])
+def _say(self:LM,
+    messages,           # list of conversations, each a list of dict(role=, content=), role system, user or assistant
+    temperature=1.,     # 0 takes the likeliest token
+    max_new_tokens=48,  # longest answer
+    seed=0,             # seeds the draw of all of them
+    on_event=None,      # called with dict(kind="phase", done=, total=) or dict(kind="note", text=)
+    contrast=None,      # what `against` of `03c_contrast` gives: conversations to decode away from, and how
+):                      # list of Reply, one a conversation, in order
+    "One reply to each conversation: what `generate` samples, and how it ended"
+    keys, others = [""]*len(messages) if contrast else request_keys(messages, temperature, max_new_tokens, seed), contrast[0] if contrast else []
+    if contrast and len(others) != len(messages): raise DataError(f"{len(messages)} conversations, and {len(others)} to decode away from; each needs one")
+    sides = [[_readable(self, m) for m in talks] for talks in zip(messages, *([others] if contrast else []))]
+    out = [Reply("", "failed", next(filter(None, (why for _,why in x)), ""), teacher=self.name, key=k) for x,k in zip(sides, keys)]
+    if on_event and any(m["role"]=="system" for t in [*messages, *others] for m in t) and not takes_system(self.tokenizer): on_event(dict(kind="note", text=f"the chat template of {self.name} takes no system message: its text stands before the first user message"))
+    asked = [i for i,r in enumerate(out) if not r.why]
+    sample = contrast[1] if contrast else type(self).generate
+    said = sample(self, *([sides[i][k][0] for i in asked] for k in range(2 if contrast else 1)), temperature=temperature, max_new_tokens=max_new_tokens, seed=seed, on_event=on_event) if asked else []
+    for i,ids in zip(asked, said): out[i] = Reply(self.text(ids), "stop" if ids and ids[-1] in self.ends else "length", ids=ids, teacher=self.name, key=keys[i])
     return out
 
 LM.say = _say
