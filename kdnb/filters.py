@@ -413,7 +413,7 @@ def _nothing_left(drops, total):
     e.drops = drops
     return e
 
-# %% ../nbs/05b_filters.ipynb #68381e82
+# %% ../nbs/05b_filters.ipynb #a1f9f649
 def tally(
     drops, # as `sift` gives them
     total, # rows before the first filter
@@ -421,7 +421,7 @@ def tally(
     "What each filter removed, and why"
     import pandas as pd
     groups = {}
-    for d in drops: groups.setdefault((d["filter"], d["reason"].partition(": ")[0]), []).append(d)
+    for d in drops: groups.setdefault((_whole(d["filter"]), _whole(d["reason"].partition(": ")[0])), []).append(d)
     def example(d): return f"{_cut(d['prompt'])} → {_cut(d['completion'])}" + (f" ({_cut(more, 60)})" if (more := d["reason"].partition(": ")[2]) else "")
     return pd.DataFrame([dict(filter=f, reason=why, removed=len(ds), share=len(ds)/total, examples=list(dict.fromkeys(map(example, ds)))[:3]) for (f,why),ds in groups.items()],
                         columns=["filter", "reason", "removed", "share", "examples"])
