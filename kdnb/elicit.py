@@ -23,7 +23,7 @@ from .curation import curation
 from .self_knowledge import self_knowledge
 from .feedback import feedback, referenced
 
-# %% ../nbs/09c_elicit.ipynb #198827ed
+# %% ../nbs/09c_elicit.ipynb #2700a879
 def filtered(
     rows,  # rows
     e,     # Elicitation
@@ -31,7 +31,7 @@ def filtered(
 ):         # the rows that are kept
     "Leave rows out by the filters of `05b_filters`, in the order in which the recipe names them"
     kept, drops = sift(rows, e.skill, e.skill.heldout, seed=derive(e.recipe.seed, "filter", e.stage, e.round), **o)
-    for d in drops: e.drops.append(dict(step="filter", reason=f"{d['filter']}: {d['reason']}", prompt=d["prompt"], completion=d["completion"]))
+    e.drops += drops
     for line in tell(drops, len(rows)): e.say(dict(kind="note", text=line))
     return [grown(r, "filter") for r in kept]
 
@@ -95,7 +95,7 @@ def _heldout(e):
         rows = [answered(r, x, "labeling") for r,x in e.ask([(r, e.shown(r)) for r in rows], once=True, temperature=1., max_new_tokens=v.max_new_tokens)]
     return dataset(numbered(fitting(rows, e, "heldout")))
 
-# %% ../nbs/09c_elicit.ipynb #1dc239c3
+# %% ../nbs/09c_elicit.ipynb #73b6ce21
 def elicited(
     recipe:Recipe,     # what to ask for
     stage:int=0,       # which of its stages
@@ -112,7 +112,7 @@ def elicited(
     skill = load_skill(recipe.skill, recipe.data)
     teacher = teacher or load_teacher(recipe.teacher, on_event=on_event, data=recipe.data, api=recipe.api)
     student = student or (lambda: load_student(recipe.student, teacher, recipe.seed, on_event=on_event))
-    e = Elicitation(recipe, len(recipe.stages)-1 if held else stage, round, skill, teacher, lm or (teacher if isinstance(teacher, LM) else None), student, reward, say)    # a recipe has one held-out set: what its last stage learns from
+    e = Elicitation(recipe, len(recipe.stages)-1 if held else stage, round, skill, teacher, lm or (teacher if isinstance(teacher, LM) else None), student, reward, say, split=split)    # a recipe has one held-out set: what its last stage learns from
     e.lm = e.lm or e.learner()
     return (_heldout if held else _chain)(e), e
 
@@ -120,14 +120,14 @@ def elicit(recipe, stage=0, round=0, teacher=None, lm=None, split="seeds", on_ev
     "Elicit a stage's knowledge: a datasets.Dataset with `COLUMNS` of `05_knowledge`. Parameters as in `elicited`"
     return elicited(recipe, stage, round, teacher, lm, split, on_event, student, reward)[0]
 
-# %% ../nbs/09c_elicit.ipynb #7a5e58fe
+# %% ../nbs/09c_elicit.ipynb #3601931d
 def tell_of(
     folder, # where
     rows,   # datasets.Dataset
     e,      # the `Elicitation` behind it
 ):
     "Beside the rows: a card, and what was left out"
-    about = card(rows, e.drops, e.recipe, e.skill, e.skill.heldout, e.asked, getattr(e.teacher, "spent", None))
+    about = card(rows, e.drops, e.recipe, e.skill, e.skill.heldout if e.split=="seeds" else (), e.asked, getattr(e.teacher, "spent", None))
     (Path(folder)/"README.md").write_text(card_text(about), encoding="utf-8")
     (Path(folder)/"drops.jsonl").write_text("".join(json.dumps(d)+"\n" for d in e.drops), encoding="utf-8")
     return about
@@ -140,7 +140,7 @@ def conversations(
     talk = lambda r: {"prompt": r.get("conversation") or [dict(role="user", content=r["prompt"])], **{c: turn(r[c]) for c in ("completion", "chosen", "rejected") if r.get(c)}}
     return rows.map(talk, remove_columns=[c for c in rows.column_names if c not in ("prompt", "completion", "chosen", "rejected")])
 
-# %% ../nbs/09c_elicit.ipynb #d95e3da1
+# %% ../nbs/09c_elicit.ipynb #3ad77a6b
 def collect(
     recipe:Recipe,    # what to ask for
     out="knowledge",  # folder of sets; this one is named by the recipe's content
@@ -156,6 +156,6 @@ def collect(
     rows, e = elicited(recipe, stage, teacher=Recorded(teacher, folder/"replies.jsonl") if record or "api:" in recipe.teacher else teacher, on_event=on_event)
     tmp = folder/"data.parquet.tmp"; rows.to_parquet(str(tmp)); os.replace(tmp, folder/"data.parquet")
     tell_of(folder, rows, e)
-    (folder/"samples.html").write_text(sample_page(rows, f"{len(rows)} rows from {recipe.teacher}: {' > '.join(recipe.stages[stage].methods)}"), encoding="utf-8")
+    (folder/"samples.html").write_text(sample_page(rows, f"{len(rows)} rows from {recipe.teacher}: {' > '.join(recipe.stages[stage].methods)}", e.skill), encoding="utf-8")
     say(dict(kind="note", text=f"{len(rows):,} rows from {e.asked:,} replies asked for; {len(e.drops):,} left out"))
     return folder

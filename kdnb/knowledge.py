@@ -48,10 +48,11 @@ class Elicitation:
     student:object=None  # LM, or a function that loads it
     reward:object=None   # a reward model, where a stage before trained one
     say:object=lambda event: None # told what happens
-    drops:list=field(default_factory=list) # what was left out: dicts of step, reason, prompt, completion
+    drops:list=field(default_factory=list) # what was left out: dicts of filter (the step, or a filter of it), reason, prompt, completion
     asked:int=0          # requests so far
     calls:int=0          # calls so far
     step:str=""          # the step under way
+    split:str="seeds"    # or heldout
 
     @property
     def s(self): "The stage"; return self.recipe.stages[self.stage]
@@ -64,7 +65,7 @@ class Elicitation:
         if self.student is None: raise RecipeError(f"{self.step} asks the student, and none was given: pass student=")
         return self.student
     def who(self, by): return self.learner() if by=="student" else self.teacher
-    def drop(self, r, reason, said=None): self.drops.append(dict(step=self.step, reason=reason, prompt=r.get("prompt") or "", completion=(r.get("completion") or "") if said is None else said))
+    def drop(self, r, reason, said=None): self.drops.append(dict(filter=self.step, reason=reason, prompt=r.get("prompt") or "", completion=(r.get("completion") or "") if said is None else said))
     def seed(self):
         "A seed for the next call"
         self.calls += 1
