@@ -54,7 +54,7 @@ def _from_file(path, params, words):
         at = d["stages"][-1] if k in Stage.model_fields else d    # a stage's field is set in the last stage
         if k=="objective" and isinstance(v, str): v = {o: 1. for o in v.split("+")}
         if k=="elicit" and isinstance(v, (str,dict)): v = [v]
-        at[k] = {**at[k], **v} if isinstance(v, dict) and k in ("data","evaluation") and at.get(k) else v
+        at[k] = {**at[k], **v} if isinstance(v, dict) and k in ("data","evaluation","api") and at.get(k) else v
     return Recipe(**d)
 
 def make_recipe(a):

@@ -397,12 +397,13 @@ def _simple(cls, /,
     seed:int=0,           # as in `Recipe`
     device:str="auto", precision:str="auto", data=None, # likewise
     evaluation=None,      # fields of `Evaluation`, to differ from the preset
+    api=None,             # fields of `Api`, for a server
     **stage,              # fields of `Stage`, to differ from the preset
 ):                        # Recipe
     "A recipe of one objective with settings that suit the teacher"
     for name,v,kinds,words in (("teacher",teacher,str,"a name"), ("student",student,(str,type(None)),"a name"), ("elicit",elicit,(str,dict,list,type(None)),"a method or a list of them"),
                                ("objective",objective,(str,dict,type(None)),"a name, a sum such as fkl+ce, or a mapping of names to weights"),
-                               ("evaluation",evaluation,(dict,type(None)),"fields such as evaluation.every"), ("data",data,(dict,Data,type(None)),"fields such as data.source"),
+                               ("evaluation",evaluation,(dict,type(None)),"fields such as evaluation.every"), ("data",data,(dict,Data,type(None)),"fields such as data.source"), ("api",api,(dict,Api,type(None)),"fields such as api.price"),
                                ("warm",warm,(int,type(None)),"a whole number of steps")):
         if not isinstance(v, kinds): raise RecipeError(f"'{name}' is {v!r}; expected {words}")
     for k in stage:
@@ -427,7 +428,7 @@ def _simple(cls, /,
         warm = None
     stages = [main] if not warm else [{k: main[k] for k in WARM if k in main} | ({k: p["stage"][k] for k in ranks}) | dict(elicit=["labeling","feature"] if "labeling" in methods else ["feature"], objective={"fkl": 1.}) | warm, main]
     return cls(teacher=teacher, student=student or p["student"], skill=skill or p["skill"], seed=seed, device=device, precision=precision,
-               data=data, stages=stages, evaluation={**p["evaluation"], **(evaluation or {})})
+               data=data, stages=stages, evaluation={**p["evaluation"], **(evaluation or {})}, api=api or {})
 
 SIMPLE = [k for k in inspect.signature(_simple).parameters if k not in ("cls","stage")]
 Recipe.simple = classmethod(_simple)
