@@ -52,6 +52,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                            'kdnb.card._bare': ('card.html#_bare', 'kdnb/card.py'),
                            'kdnb.card._buttons': ('card.html#_buttons', 'kdnb/card.py'),
                            'kdnb.card._candidates': ('card.html#_candidates', 'kdnb/card.py'),
+                           'kdnb.card._diversity_text': ('card.html#_diversity_text', 'kdnb/card.py'),
+                           'kdnb.card._facts': ('card.html#_facts', 'kdnb/card.py'),
                            'kdnb.card._h': ('card.html#_h', 'kdnb/card.py'),
                            'kdnb.card._lengths': ('card.html#_lengths', 'kdnb/card.py'),
                            'kdnb.card._long': ('card.html#_long', 'kdnb/card.py'),

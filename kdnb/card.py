@@ -11,25 +11,34 @@ from .filters import _cut, _prompt, _said, _whole, diversity, overlap_with, righ
 from .recipe import RecipeError
 from .skills import DataError
 
-# %% ../nbs/05j_card.ipynb #5264a5fa
-_HF, _META = "https://huggingface.co/", "https://github.com/meta-llama/"
+# %% ../nbs/05j_card.ipynb #04b18b7d
+_HF, _META, _FREE = "https://huggingface.co/", "https://github.com/meta-llama/", "no limit on training on its outputs"
+_NO_OTHER = "outputs may not be used to improve any other large language model"
+_NAMED = "allowed; a model trained on its outputs that is passed on must "
 TERMS = [  # pattern of a name, what is said about training on its outputs, document and version, address
     (r"^tiny(-xs|-s|-m)?$", "no limit: the model is part of kdnb", "Apache-2.0", "the LICENSE of kdnb"),
-    (r"smollm", "no limit on training on its outputs", "Apache-2.0, by the model card", _HF+"HuggingFaceTB/SmolLM2-135M-Instruct"),
-    (r"gpt-?oss", "no limit on training on its outputs", "Apache-2.0, by the model card", _HF+"openai/gpt-oss-20b"),
-    (r"(^|/)(chat)?gpt-|(^|/)chatgpt|(^|/)o[1-9](-|$)|(^|/)(text-)?davinci", "outputs may not be used to develop models that compete with OpenAI's products and services; among the exceptions are models that classify, if they are not passed on to others", "OpenAI Services Agreement, effective January 1, 2026, section 3.3(e)", "https://openai.com/policies/services-agreement/"),
-    (r"claude", "the services may not be used to train competing models, and by the usage policy inputs and outputs may not be used to train a model without Anthropic's authorisation", "Anthropic Commercial Terms of Service, effective June 17, 2025, section D.4; Usage Policy, effective September 15, 2025", "https://www.anthropic.com/legal/commercial-terms and https://www.anthropic.com/legal/aup"),
+    (r"smollm", _FREE, "Apache-2.0, by the model card", _HF+"HuggingFaceTB/SmolLM2-135M-Instruct"),
+    (r"gpt-?oss", _FREE, "Apache-2.0, by the model card", _HF+"openai/gpt-oss-20b"),
+    (r"(^|/)(chat)?gpt-|(^|/)chatgpt|(^|/)o[1-9](-|$)|(^|/)(text-)?davinci",
+     "outputs may not be used to develop models that compete with OpenAI's products and services; among the exceptions are models that classify, if they are not passed on to others",
+     "OpenAI Services Agreement, effective January 1, 2026, section 3.3(e)", "https://openai.com/policies/services-agreement/"),
+    (r"claude", "the services may not be used to train competing models, and by the usage policy inputs and outputs may not be used to train a model without Anthropic's authorisation",
+     "Anthropic Commercial Terms of Service, effective June 17, 2025, section D.4; Usage Policy, effective September 15, 2025", "https://www.anthropic.com/legal/commercial-terms and https://www.anthropic.com/legal/aup"),
     (r"gemini", "the services may not be used to develop models that compete with them", "Gemini API Additional Terms of Service, effective May 20, 2025", "https://ai.google.dev/gemini-api/terms"),
-    (r"gemma-?4", "no limit on training on its outputs", "Apache-2.0, as announced in April 2026", "https://ai.google.dev/gemma"),
-    (r"gemma", "a model trained on its outputs in order to perform like it counts as a derivative, to which the same terms and use restrictions must be passed on; the outputs themselves are no derivative", "Gemma Terms of Use, last modified April 1, 2024, section 1.1(e); for Gemma 1 to 3", "https://ai.google.dev/gemma/terms"),
-    (r"llama-?(3[._-]?[1-3](?![\db])|[4-9](?![\db]))", "allowed; a model trained on its outputs that is passed on must have a name that begins with Llama, and its acceptable use policy applies", "Llama 3.1 Community License, July 23, 2024, section 1.b.i, and likewise those of 3.2, 3.3 and 4", _META+"llama-models/blob/main/models/llama3_1/LICENSE"),
-    (r"llama-?3(?!\d)", "outputs may not be used to improve any other large language model", "Meta Llama 3 Community License, April 18, 2024, section 1.b.v", _META+"llama3/blob/main/LICENSE"),
-    (r"(?<!tiny)(?<!open_)(?<!open)llama-?2|codellama", "outputs may not be used to improve any other large language model", "Llama 2 Community License, section 1.b.v", "https://ai.meta.com/llama/license/"),
-    (r"ministral-8b-instruct-2410|mistral-large-instruct-24|mistral-small-instruct-2409|pixtral-large-instruct-2411", "outputs may be used for non-commercial research alone", "Mistral AI Research License 0.1, sections 3.2 and 4.2", "https://mistral.ai/licenses/MRL-0.1.md"),
-    (r"command-r|command-a|c4ai|(^|/)aya", "for non-commercial use, and under an acceptable use addendum", "CC-BY-NC-4.0 with Cohere's addendum, by the model card", _HF+"CohereLabs/c4ai-command-r-08-2024"),
-    (r"qwen-?2\.5-(coder-|vl-)?3b", "for non-commercial research; a model trained on its outputs that is passed on must say 'Built with Qwen' or 'Improved using Qwen'", "Qwen Research License Agreement, September 19, 2024", _HF+"Qwen/Qwen2.5-3B-Instruct/blob/main/LICENSE"),
-    (r"qwen-?2\.5-(vl-)?72b", "allowed; a model trained on its outputs that is passed on must say 'Built with Qwen' or 'Improved using Qwen'", "Qwen License Agreement, September 19, 2024", _HF+"Qwen/Qwen2.5-72B-Instruct/blob/main/LICENSE"),
-    (r"qwen-?(2\.5|3)", "no limit on training on the outputs of most of them, which are under Apache-2.0; some have licences of their own, so look at the LICENSE beside the weights", "Apache-2.0, by the model card", _HF+"Qwen"),
+    (r"gemma-?4", _FREE, "Apache-2.0, as announced in April 2026", "https://ai.google.dev/gemma"),
+    (r"gemma", "a model trained on its outputs in order to perform like it counts as a derivative, to which the same terms and use restrictions must be passed on; the outputs themselves are no derivative",
+     "Gemma Terms of Use, last modified April 1, 2024, section 1.1(e); for Gemma 1 to 3", "https://ai.google.dev/gemma/terms"),
+    (r"llama-?(3[._-]?[1-3](?![\db])|[4-9](?![\db]))", _NAMED+"have a name that begins with Llama, and its acceptable use policy applies",
+     "Llama 3.1 Community License, July 23, 2024, section 1.b.i, and likewise that of Llama 4", _META+"llama-models/blob/main/models/llama3_1/LICENSE"),
+    (r"llama-?3(?!\d)", _NO_OTHER, "Meta Llama 3 Community License, April 18, 2024, section 1.b.v", _META+"llama3/blob/main/LICENSE"),
+    (r"(?<!tiny)(?<!open_)(?<!open)llama-?2|codellama", _NO_OTHER, "Llama 2 Community License, section 1.b.v", "https://ai.meta.com/llama/license/"),
+    (r"ministral-8b-instruct-2410|mistral-large-instruct-24|mistral-small-instruct-2409|pixtral-large-instruct-2411", "outputs may be used for non-commercial research alone",
+     "Mistral AI Research License 0.1, sections 3.2 and 4.2", "https://mistral.ai/licenses/MRL-0.1.md"),
+    (r"command-r|command-a|c4ai|(^|/)aya", "for non-commercial use, and under an acceptable use addendum", "CC-BY-NC-4.0 with an addendum, by the model card", _HF+"CohereLabs/c4ai-command-r-08-2024"),
+    (r"qwen-?2\.5-(coder-|vl-)?3b", "for non-commercial research; a model trained on its outputs that is passed on must say 'Built with Qwen' or 'Improved using Qwen'",
+     "Qwen Research License Agreement, September 19, 2024", _HF+"Qwen/Qwen2.5-3B-Instruct/blob/main/LICENSE"),
+    (r"qwen-?2\.5-(vl-)?72b", _NAMED+"say 'Built with Qwen' or 'Improved using Qwen'", "Qwen License Agreement", _HF+"Qwen/Qwen2.5-72B-Instruct/blob/main/LICENSE"),
+    (r"qwen-?(2\.5|3)", "most of them are under Apache-2.0, which does not limit training on outputs; some have licences of their own, so look at the LICENSE beside the weights", "Apache-2.0, by the model cards", _HF+"Qwen"),
 ]
 
 # %% ../nbs/05j_card.ipynb #e2928cf9
@@ -100,7 +109,7 @@ def _lengths(texts):
     n = [len(t.split()) for t in texts if t]
     return dict(zip(("least", "q1", "median", "q3", "most", "mean"), [*np.quantile(n, (0, .25, .5, .75, 1)).tolist(), sum(n)/len(n)])) if n else None
 
-# %% ../nbs/05j_card.ipynb #439dbd39
+# %% ../nbs/05j_card.ipynb #a2632350
 def _overlap(rows, heldout, n=8):
     t = overlap_with(rows, heldout, n)
     return dict(heldout=len(heldout), words=n, rows=len(t), how=dict(collections.Counter(t["how"])), examples=[f"{r.how}: {_cut(r.shared)}" for r in t.head(3).itertuples()])
@@ -121,7 +130,8 @@ def card(
     verdicts, heldout = [v for v in _verdicts(rs, skill) if v is not None], list(heldout)
     prompts, said = [_prompt(r) for r in rs], [_said(r) for r in rs if _said(r)]
     by = collections.Counter((str(r.get("method", "")), str(r.get("teacher", ""))) for r in rs)
-    return dict(name=skill.name if skill is not None else "knowledge", description=skill.description if skill is not None else "", rows=n, prompts=len(set(prompts)), asked=asked, yield_=n/asked if asked else None,
+    name, about = (skill.name, skill.description) if skill is not None else ("knowledge", "")
+    return dict(name=name, description=about, rows=n, prompts=len(set(prompts)), asked=asked, yield_=n/asked if asked else None,
         right=dict(known=len(verdicts), share=sum(verdicts)/len(verdicts)) if verdicts else None,
         fields={k: c for k in _FIELDS if (c := sum(k in r and r[k] not in ("", [], {}) for r in rs))},
         words={k: l for k in ("prompt", "rationale", "completion", "chosen", "rejected") if (l := _lengths([r[k] for r in rs if isinstance(r.get(k), str)]))},
@@ -132,11 +142,13 @@ def card(
         recipe=dict(id=recipe.run_id, yaml=recipe.to_yaml()) if hasattr(recipe, "to_yaml") else None,
         samples=[{k: r[k] for k in ("prompt", "rationale", "completion", "chosen", "rejected", "method", "teacher") if k in r} for r in _some(rs, 5)])
 
-# %% ../nbs/05j_card.ipynb #33786910
+# %% ../nbs/05j_card.ipynb #b7341e03
 _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"), (1e7, "1M<n<10M"), (math.inf, "n>10M"))
 
 def _table(head, rows): return "\n".join(["| "+" | ".join(head)+" |", "|"+"|".join(["---"]+["---:"]*(len(head)-1))+"|", *("| "+" | ".join(r)+" |" for r in rows)])
-def _num(v): return "" if v is None else f"{v:,}" if isinstance(v, int) and not isinstance(v, bool) else (f"{v:,.2f}".rstrip("0").rstrip(".") if abs(v) >= 1 else f"{v:.2g}") if isinstance(v, float) else _md(v, 80)
+def _num(v):
+    if isinstance(v, float): return f"{v:,.2f}".rstrip("0").rstrip(".") if abs(v) >= 1 else f"{v:.2g}"
+    return "" if v is None else f"{v:,}" if isinstance(v, int) and not isinstance(v, bool) else _md(v, 80)
 
 def _sample_text(i, s):
     parts = [f"### Sample {i}", _md(f"{s.get('method', '')}, {s.get('teacher', '')}".strip(", "), 120)]
@@ -155,48 +167,70 @@ def _removed_text(c):
 def _overlap_text(o):
     if o is None: return "Not looked for: no evaluation data was named."
     if not o["rows"]: return f"None: no prompt is a held-out one ({o['heldout']:,} were compared), and no run of {o['words']} words is shared with them or their answers."
-    return f"**Rows that overlap with held-out data: {o['rows']:,}** ({o['heldout']:,} held-out rows were compared). What is measured there is not to be trusted.\n\n"+"\n".join(f"- {_md(how)}: {k:,}" for how,k in o["how"].items())+"\n\nFor example:\n\n"+"\n".join(f"- {_md(e, 160)}" for e in o["examples"])
+    points = lambda lines: "\n".join("- "+l for l in lines)
+    return "\n\n".join([f"**Rows that overlap with held-out data: {o['rows']:,}** ({o['heldout']:,} held-out rows were compared). What is measured there is not to be trusted.",
+                        points(f"{_md(how)}: {k:,}" for how,k in o["how"].items()), "For example:", points(_md(e, 160) for e in o["examples"])])
 
-# %% ../nbs/05j_card.ipynb #c0f72059
+def _diversity_text(D):
+    names = dict(types="different words", distinct_1="distinct-1", distinct_2="distinct-2", self_rouge_l="self-ROUGE-L")
+    return _table(["", *D], [[name, *(_num(d[k]) for d in D.values())] for k,name in names.items()]) + ("\n\nDistinct-n (Li et al. 2016) is the share of different n-grams among all and falls with size; "
+        "self-ROUGE-L is the mean F1 of pairs in a sample, 0 if no two share a word and 1 if all are equal.")
+
+def _facts(c):
+    "The numbers at the top of a card"
+    facts = [("rows", _num(c["rows"])), ("different prompts", _num(c["prompts"])), ("asked for", _num(c["asked"])), ("yield (kept / asked)", "" if c["yield_"] is None else f"{c['yield_']:.1%}")]
+    if c["right"]: facts.append((f"right, of {c['right']['known']:,} that can be checked", f"{c['right']['share']:.1%}"))
+    return facts+[(_md(k, 40), _num(v)) for k,v in (c["spent"].items() if isinstance(c["spent"], dict) else [("spent", c["spent"])] if c["spent"] else [])]
+
+# %% ../nbs/05j_card.ipynb #0c43cc71
 def card_text(
     card, # as `card` gives it
 ):        # Markdown with front matter
     "A card as the README of a dataset of the Hugging Face hub"
     import yaml
     c, methods = card, sorted({re.sub(r"[^A-Za-z0-9_]+", "-", m).strip("-")[:40] for s in card["sources"] for m in s["method"].split(">")} - {""})
-    front = dict(pretty_name=_cut(_seen(c["name"]), 80), license="unknown", task_categories=["text-generation"], size_categories=[next(w for n,w in _SIZES if c["rows"] < n)], tags=["synthetic", "knowledge-distillation", "kdnb", *methods])
-    facts = [("rows", _num(c["rows"])), ("different prompts", _num(c["prompts"])), ("asked for", _num(c["asked"])), ("yield (kept / asked)", "" if c["yield_"] is None else f"{c['yield_']:.1%}")]
-    if c["right"]: facts.append((f"right, of {c['right']['known']:,} that can be checked", f"{c['right']['share']:.1%}"))
-    if c["spent"]: facts += [(_md(k, 40), _num(v)) for k,v in (c["spent"].items() if isinstance(c["spent"], dict) else [("spent", c["spent"])])]
-    D = c["diversity"]; fence = "`"*max(3, 1+max((len(m) for m in re.findall("`+", (c["recipe"] or {}).get("yaml", ""))), default=0))
-    parts = [f"# Knowledge for {_md(c['name'], 80)}", _md(c["description"], 300), _table(["", ""], facts),
-        "## Lengths, in words", _table(["", "least", "quarter", "median", "three quarters", "most", "mean"], [[k, *(_num(float(v)) for v in l.values())] for k,l in c["words"].items()]) if c["words"] else "No text.",
-        "## Diversity", _table(["", *D], [[name, *(_num(d[k]) for d in D.values())] for k,name in dict(types="different words", distinct_1="distinct-1", distinct_2="distinct-2", self_rouge_l="self-ROUGE-L").items()])+"\n\nDistinct-n (Li et al. 2016) is the share of different n-grams among all and falls with size; self-ROUGE-L is the mean F1 of pairs in a sample, 0 if no two share a word and 1 if all are equal.",
-        "## Where it comes from", _table(["method and teacher", "rows", "share"], [[_md(f"{s['method'] or 'not said'}; {s['teacher'] or 'no teacher'}", 120), f"{s['rows']:,}", f"{s['share']:.1%}"] for s in c["sources"]]),
+    front = dict(pretty_name=_cut(_seen(c["name"]), 80), license="unknown", task_categories=["text-generation"],
+                 size_categories=[next(w for n,w in _SIZES if c["rows"] < n)], tags=["synthetic", "knowledge-distillation", "kdnb", *methods])
+    yaml_text = _seen((c["recipe"] or {}).get("yaml", "")).strip(); fence = "`"*max(3, 1+max(map(len, re.findall("`+", yaml_text)), default=0))
+    words = [[k, *(_num(float(v)) for v in l.values())] for k,l in c["words"].items()]
+    sources = [[_md(f"{s['method'] or 'not said'}; {s['teacher'] or 'no teacher'}", 120), f"{s['rows']:,}", f"{s['share']:.1%}"] for s in c["sources"]]
+    terms = "\n".join("- "+_addresses(_md(l)) for t in c["terms"].values() for l in t.split("\n"))
+    parts = [f"# Knowledge for {_md(c['name'], 80)}", _md(c["description"], 300), _table(["", ""], _facts(c)),
+        "## Lengths, in words", _table(["", "least", "quarter", "median", "three quarters", "most", "mean"], words) if words else "No text.",
+        "## Diversity", _diversity_text(c["diversity"]), "## Where it comes from", _table(["method and teacher", "rows", "share"], sources),
         "## What filters removed", _removed_text(c), "## Overlap with evaluation data", _overlap_text(c["overlap"]),
-        "## Terms", "\n".join("- "+_addresses(_md(l)) for t in c["terms"].values() for l in t.split("\n"))+"\n\nThis is what documents said when they were read, not legal advice. The licence of this set is not chosen yet.",
+        "## Terms", terms+"\n\nThis is what documents said when they were read, not legal advice. The licence of this set is not chosen yet.",
         "## Samples", *(_sample_text(i, s) for i,s in enumerate(c["samples"], 1))]
-    if c["recipe"]: parts += ["## Recipe", f"{_md(c['recipe']['id'])}, made with kdnb:", f"{fence}yaml\n{_seen(c['recipe']['yaml']).strip()}\n{fence}"]
+    if yaml_text: parts += ["## Recipe", f"{_md(c['recipe']['id'])}, made with kdnb:", f"{fence}yaml\n{yaml_text}\n{fence}"]
     return "---\n"+yaml.safe_dump(front, sort_keys=False, allow_unicode=True)+"---\n\n"+"\n\n".join(p for p in parts if p)+"\n"
 
-# %% ../nbs/05j_card.ipynb #d37f7d59
-_STYLE = """:root{color-scheme:light}*{box-sizing:border-box}body{margin:0 auto;max-width:1150px;padding:1.2rem 1.2rem 4rem;font:1.35rem/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;color:#111;background:#fff;overflow-wrap:anywhere}
-h1{font-size:2.2rem;line-height:1.2;margin:.3em 0}header p{margin:.3em 0}fieldset{border:0;padding:0;margin:.6rem 0;display:flex;flex-wrap:wrap;gap:.5rem;align-items:center}legend{float:left;font-weight:700;margin-right:.5rem}
-label{border:2px solid #555;border-radius:2rem;padding:.15rem .9rem;cursor:pointer;overflow-wrap:anywhere}label:has(:checked){background:#0b3d91;color:#fff;border-color:#0b3d91}label:focus-within{outline:3px solid #f2a900;outline-offset:2px}input{position:absolute;opacity:0}
-article{border:2px solid #bbb;border-left:.7rem solid #777;border-radius:.5rem;padding:.6rem 1.1rem 1rem;margin:1.4rem 0;break-inside:avoid}article.yes{border-left-color:#1b6e20}article.no{border-left-color:#b3261e}
-h2{font-size:1.3rem;margin:.2rem 0;font-weight:600;display:flex;flex-wrap:wrap;gap:.3rem 1rem;align-items:center}.mark{font-weight:800;color:#fff;border-radius:.3rem;padding:0 .6rem}.yes .mark{background:#1b6e20}.no .mark{background:#b3261e}h3{font-size:1.15rem;margin:.9rem 0 .15rem;color:#444;font-weight:700}
-.text{white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:isolate;margin:0}.completion{font-size:1.5rem;background:#f3f6fb;border-radius:.4rem;padding:.4rem .8rem}.prompt{font-weight:600}
-table{border-collapse:collapse;width:100%}td,th{padding:.25rem .6rem;border-bottom:2px solid #ddd;text-align:left;vertical-align:top}td:first-child,th:first-child{text-align:right;width:5.5em;font-variant-numeric:tabular-nums}tr.best td{font-weight:700;background:#eaf4ea}
-.from{color:#444;font-size:1.15rem;margin:.9rem 0 0;overflow-wrap:anywhere}.none{display:none}summary{cursor:pointer;color:#0b3d91}@media(max-width:600px){body{font-size:1.1rem;padding:.6rem}.completion{font-size:1.2rem}}@media print{fieldset{display:none}}"""
+# %% ../nbs/05j_card.ipynb #8a5b3a48
+_STYLE = """:root{color-scheme:light}*{box-sizing:border-box}
+body{margin:0 auto;max-width:1150px;padding:1.2rem 1.2rem 4rem;font:1.35rem/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;color:#111;background:#fff;overflow-wrap:anywhere}
+h1{font-size:2.2rem;line-height:1.2;margin:.3em 0}header p{margin:.3em 0}legend{float:left;font-weight:700;margin-right:.5rem}
+fieldset{border:0;padding:0;margin:.6rem 0;display:flex;flex-wrap:wrap;gap:.5rem;align-items:center}
+label{border:2px solid #555;border-radius:2rem;padding:.15rem .9rem;cursor:pointer}input{position:absolute;opacity:0}
+label:has(:checked){background:#0b3d91;color:#fff;border-color:#0b3d91}label:focus-within{outline:3px solid #f2a900;outline-offset:2px}
+article{border:2px solid #bbb;border-left:.7rem solid #777;border-radius:.5rem;padding:.6rem 1.1rem 1rem;margin:1.4rem 0;break-inside:avoid}
+article.yes{border-left-color:#1b6e20}article.no{border-left-color:#b3261e}
+h2{font-size:1.3rem;margin:.2rem 0;font-weight:600;display:flex;flex-wrap:wrap;gap:.3rem 1rem;align-items:center}h3{font-size:1.15rem;margin:.9rem 0 .15rem;color:#444;font-weight:700}
+.mark{font-weight:800;color:#fff;border-radius:.3rem;padding:0 .6rem}.yes .mark{background:#1b6e20}.no .mark{background:#b3261e}
+.text{white-space:pre-wrap;unicode-bidi:isolate;margin:0}.completion{font-size:1.5rem;background:#f3f6fb;border-radius:.4rem;padding:.4rem .8rem}.prompt{font-weight:600}
+table{border-collapse:collapse;width:100%}td,th{padding:.25rem .6rem;border-bottom:2px solid #ddd;text-align:left;vertical-align:top}
+td:first-child,th:first-child{text-align:right;width:5.5em;font-variant-numeric:tabular-nums}tr.best td{font-weight:700;background:#eaf4ea}
+.from{color:#444;font-size:1.15rem;margin:.9rem 0 0}.none{display:none}summary{cursor:pointer;color:#0b3d91}
+@media(max-width:600px){body{font-size:1.1rem;padding:.6rem}.completion{font-size:1.2rem}}@media print{fieldset{display:none}}"""
 
+# %% ../nbs/05j_card.ipynb #31caff3e
 def _long(text, most=900):
     "A text, the rest of a long one behind a fold"
     t = _seen(text)
-    return html.escape(t) if len(t) <= most*1.2 else f"{html.escape(t[:most])}<details><summary>{len(t)-most:,} more characters</summary>{html.escape(t[most:50_000])}{'…' if len(t) > 50_000 else ''}</details>"
+    if len(t) <= most*1.2: return html.escape(t)
+    return f"{html.escape(t[:most])}<details><summary>{len(t)-most:,} more characters</summary>{html.escape(t[most:50_000])}{'…' if len(t) > 50_000 else ''}</details>"
 
 def _part(name, text, kind=""): return f'<h3>{name}</h3><div class="text {kind}" dir="auto">{_long(text)}</div>' if isinstance(text, (str, int, float)) and str(text) else ""
 
-# %% ../nbs/05j_card.ipynb #e2e1de30
+# %% ../nbs/05j_card.ipynb #ba87d213
 def _candidates(r):
     texts, scores = r.get("candidates"), r.get("scores")
     if not isinstance(texts, (list, tuple)) or not len(texts): return ""
@@ -214,10 +248,11 @@ def _origin(r):
 def _article(n, r, m, verdict):
     mark, kind = {True: ("✓ right", "yes"), False: ("✗ wrong", "no"), None: ("", "open")}[verdict]
     head = f'<h2><span>{n}</span><span>{_h(_cut(r.get("method") or "", 80))}</span><span class="mark">{mark}</span></h2>'
-    parts = [_part("Prompt", r.get("prompt"), "prompt"), _part("Rationale", r.get("rationale")), _part("Completion", r.get("completion"), "completion"), _part("Answer read", r.get("answer")), _part("Gold answer", r.get("gold")), _part("Chosen", r.get("chosen"), "completion"), _part("Rejected", r.get("rejected"))]
-    return f'<article class="m{m} {kind}">{head}{"".join(parts)}{_candidates(r)}{_origin(r)}</article>'
+    parts = dict(prompt="Prompt", rationale="Rationale", completion="Completion", answer="Answer read", gold="Gold answer", chosen="Chosen", rejected="Rejected")
+    texts = "".join(_part(name, r.get(k), {"prompt": "prompt", "completion": "completion", "chosen": "completion"}.get(k, "")) for k,name in parts.items())
+    return f'<article class="m{m} {kind}">{head}{texts}{_candidates(r)}{_origin(r)}</article>'
 
-# %% ../nbs/05j_card.ipynb #0e8f7a20
+# %% ../nbs/05j_card.ipynb #e7caf921
 def _buttons(name, title, choices):
     "A row of radio buttons; the first shows all"
     one = lambda i, c: f'<label><input type="radio" name="{name}" id="{c[0]}"{" checked" if i==0 else ""}>{_h(c[1])} ({c[2]:,})</label>'
@@ -235,13 +270,17 @@ def sample_page(
     verdicts, method = _verdicts(rs, skill), [str(r.get("method") or "not said") for r in rs]
     methods, v = collections.Counter(method), collections.Counter(verdicts); number = {m: i for i,m in enumerate(methods)}
     kind = {True: "yes", False: "no", None: "open"}; there = {(number[m], kind[x]) for m,x in zip(method, verdicts)}
-    style = _STYLE+"".join(f"body:has(#m{i}:checked):has(#{k}:checked) .none{{display:block}}" for i in number.values() for k in kind.values() if (i, k) not in there)+"".join(f"body:has(#m{i}:checked) article:not(.m{i}){{display:none}}" for i in number.values())+"".join(f"body:has(#{k}:checked) article:not(.{k}){{display:none}}" for k in kind.values())
+    only = lambda k, kind: f"body:has(#{k}:checked) article:not(.{kind}){{display:none}}"
+    style = _STYLE+"".join(only(f"m{i}", f"m{i}") for i in number.values())+"".join(only(k, k) for k in kind.values())
+    style += "".join(f"body:has(#m{i}:checked):has(#{k}:checked) .none{{display:block}}" for i in number.values() for k in kind.values() if (i, k) not in there)
     sha = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     kinds = [(kind[x], w, v[x]) for x,w in ((True, "✓ right"), (False, "✗ wrong"), (None, "not known")) if v[x]]
     count = f"{len(rs):,} rows" if step==1 else f"{len(rs):,} of {len(all_):,} rows, evenly spaced"
     if v[True]+v[False]: count += f"; {v[True]:,} of {v[True]+v[False]:,} that can be checked are right"
     buttons = _buttons("m", "Method", [("all", "all", len(rs)), *((f"m{number[m]}", _cut(m), k) for m,k in methods.items())])+_buttons("v", "Verdict", [("any", "all", len(rs)), *kinds])
+    articles = "".join(_article(n, r, number[m], x) for n,r,m,x in zip(at, rs, method, verdicts))
     return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'sha256-{sha}'; base-uri 'none'; form-action 'none'"><meta http-equiv="x-dns-prefetch-control" content="off">
-<meta name="viewport" content="width=device-width,initial-scale=1"><title>{_h(title)}</title><style>{style}</style></head>
-<body><header><h1>{_h(title)}</h1><p>{_h(count)}</p>{buttons}</header><main><p class="none">No row of this method has this verdict.</p>{"".join(_article(n, r, number[m], x) for n,r,m,x in zip(at, rs, method, verdicts))}</main></body></html>"""
+<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'sha256-{sha}'; base-uri 'none'; form-action 'none'">
+<meta http-equiv="x-dns-prefetch-control" content="off"><meta name="viewport" content="width=device-width,initial-scale=1"><title>{_h(title)}</title><style>{style}</style></head>
+<body><header><h1>{_h(title)}</h1><p>{_h(count)}</p>{buttons}</header>
+<main><p class="none">No row of this method has this verdict.</p>{articles}</main></body></html>"""
