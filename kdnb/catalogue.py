@@ -86,6 +86,7 @@ STEPS |= {
     "copies":     ((False, True), "drop completions that repeat their prompt"),
     "overlap":    ((0., 0, 1), "least share of a completion's content words that stand in its prompt"),
     "diverse":    ((0, 0, 1000), "most rows of one prompt; 0 is off"),
+    "loops":      ((0., 0, 1), "drop completions that turn in circles: distinct-2 of their worst 40 words is below this; 0 is off"),
     "refusals":   ((False, True), "drop replies that decline"),
     "cut":        ((False, True), "drop replies that were cut off at the longest length"),
     "match":      ("text", "keep completions in which this regular expression is found"),

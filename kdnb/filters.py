@@ -9,7 +9,7 @@ __all__ = ['HEURISTICS', 'FILTERS', 'SETTINGS', 'right', 'majority', 'length', '
 
 # %% ../nbs/05b_filters.ipynb #82c9c8af
 import collections, math, random, re, unicodedata
-from .recipe import RecipeError, nearest
+from .recipe import STEPS, RecipeError, nearest
 from .retrieve import _words
 from .skills import VERIFIERS, DataError
 
@@ -352,22 +352,9 @@ def heldout(
 
 # %% ../nbs/05b_filters.ipynb #c4801689
 FILTERS = dict(right=right, majority=majority, length=length, novel=novel, heuristics=heuristics, near_duplicates=near_duplicates, copies=copies, overlap=overlap, diverse=diverse, loops=loops, refusals=refusals, cut=cut, match=match, heldout=heldout)
-SETTINGS = {  # name -> (off, usual, one sentence)
-    "right":           (False, True,  "the completion is right by the skill's check"),
-    "majority":        (False, True,  "the answer is the most frequent one to its prompt"),
-    "length":          ([],    [3, 200], "least and most words of the completion"),
-    "novel":           (0.,    .7,    "ROUGE-L of the prompt with every earlier prompt is below this"),
-    "heuristics":      (False, True,  "the prompt is one that a language model can be asked (Self-Instruct)"),
-    "near_duplicates": (0.,    .8,    "no earlier row says nearly the same: Jaccard index of word triples"),
-    "copies":          (False, True,  "the completion does not repeat the prompt, nor hold leftovers of a template"),
-    "overlap":         (0.,    .6,    "at least this share of the answer's words stands in what was read"),
-    "diverse":         (0,     4,     "at most so many rows of one prompt"),
-    "loops":           (0.,    .5,    "the completion does not turn in circles: distinct-2 of its worst 40 words"),
-    "refusals":        (False, True,  "the teacher does not decline"),
-    "cut":             (False, True,  "the reply came to an end"),
-    "match":           ("",    r"\d", "a regular expression finds something in the completion"),
-    "heldout":         (0,     8,     "no run of so many words is shared with held-out data"),
-}
+SETTINGS = dict(right=(False, True), majority=(False, True), length=([], [3, 200]), novel=(0., .7), heuristics=(False, True), near_duplicates=(0., .8), copies=(False, True), # name -> (off, usual)
+                overlap=(0., .6), diverse=(0, 4), loops=(0., .5), refusals=(False, True), cut=(False, True), match=("", r"\d"), heldout=(0, 8))
+assert SETTINGS.keys()==FILTERS.keys()==STEPS["filter"].keys()    # `00_catalogue` says each in a sentence
 
 # %% ../nbs/05b_filters.ipynb #925ad2ce
 def check_filters(

@@ -42,7 +42,8 @@ def _with_documents(e, o):
     if not o["documents"]: return lambda prompt, text: (text, [])
     docs = documents(o["documents"]); search, w = bm25(docs), e.wording("context")
     def f(prompt, text):
-        found = [j for j,_ in search(prompt, o["contexts"])]
+        found = [j for j,score in search(prompt, o["contexts"]) if score > 0]    # what shares no word does not help
+        if not found: return text, found
         return w.filled(w.ask, dict(contexts="\n\n".join(docs[j] for j in found), prompt=text)), found
     return f
 
