@@ -150,7 +150,7 @@ def _unknown_words(rows, lm, what):
     "Refuse rows of which more than a tenth hold words that the tokenizer does not know"
     unk = lm.tokenizer.unk_token_id
     if unk is None or unk in lm.ends: return
-    strange = [r for r in rows if unk in r["prompt_ids"] or not r["seed"] and unk in r["completion_ids"]]
+    strange = [r for r in rows if unk in r["prompt_ids"] or not r.get("ids") and unk in r["completion_ids"]]
     if len(strange) <= len(rows)/10: return
     words = (strange[0]["prompt"]+" "+strange[0]["completion"]).split()
     word = next((w for w in words if unk in lm.tokenizer(w, add_special_tokens=False)["input_ids"]), "?")

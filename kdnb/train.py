@@ -10,14 +10,16 @@ __all__ = ['write', 'write_rows', 'whole_rows', 'new_folder', 'checkpoints', 'pl
 import contextlib, copy, importlib.metadata, json, os, platform, shutil, threading, time
 from dataclasses import dataclass, field
 from pathlib import Path
-from .recipe import ACROSS, OBJECTIVES, TINY_STUDENTS, Recipe, RecipeError, derive, skill_folder
+from .recipe import ACROSS, OBJECTIVES, TINY_STUDENTS, Recipe, RecipeError, derive, ensemble_parts, skill_folder
 from .skills import load_skill
-from .teachers import LM, Replay, load_teacher, model_config, no_bars, sha256
+from .teachers import LM, load_teacher, model_config, no_bars, sha256
 from .students import check_student, load_student, student_layers
 from .knowledge import feature
 from .elicit import elicited, tell_of
-from .replies import Recorded
+from .replies import Recorded, Replay
+from .api import ApiTeacher
 from .filters import check_filters
+from .retrieve import documents
 from .wordings import check_wordings
 from .sparse import Sparse, keeper, refuse_sparse
 from .feedback import RewardModel, judge
@@ -250,7 +252,9 @@ def check(
     "Refuse what is bound to fail, before a model loads and before a file is written"
     pick_device(recipe.device)
     skill = load_skill(recipe.skill, recipe.data)
-    if recipe.teacher.startswith("replay:"): Replay(recipe.teacher, recipe.data)
+    for _,name in ensemble_parts(recipe.teacher)[0] if recipe.teacher.startswith("ensemble:") else [(1., recipe.teacher)]:
+        if name.startswith("replay:"): Replay(name, recipe.data)
+        if name.startswith("api:"): ApiTeacher(name, recipe.api).check()
     check_student(recipe.student, recipe.teacher)
     layers = student_layers(recipe.student, recipe.teacher), getattr(model_config(recipe.teacher), "num_hidden_layers", None)
     for s in recipe.stages:
@@ -258,7 +262,9 @@ def check(
             if "layers" in (opt := s.options_of(o)): check_layers(o, opt["layers"], *layers)
         for o in s.terms if s.keep != "all" else (): refuse_sparse(o, s.keep, s.options_of(o))
         check_wordings(skill, s.chain)
-        for name,o in s.chain: name=="filter" and check_filters(skill, skill.heldout, **o)
+        for name,o in s.chain:
+            if name=="filter": check_filters(skill, skill.heldout, **o)
+            if o.get("documents"): documents(o["documents"])
         if s.judge=="verifier" and any(OBJECTIVES[o][1] in ("preferences","reward") for o in s.terms): judge("verifier", None, skill)
     return skill
 

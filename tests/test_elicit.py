@@ -1,0 +1,71 @@
+"Elicitation as a person runs it: a server as the teacher of a whole run, killed and resumed; sets of knowledge; what is wrong is said before anything loads."
+import collections, json, os, random, signal, subprocess, time
+from pathlib import Path
+import datasets, pytest
+from conftest import KDNB
+from kdnb.tiny import WORLD
+from test_api import serve    # a fixture
+
+def world(n, ask):
+    "An answer that is right in the tiny world"
+    text = WORLD.answer(ask["messages"][-1]["content"], random.Random(ask.get("seed")))
+    return dict(choices=[dict(index=0, finish_reason="stop", message=dict(role="assistant", content=text))])
+
+def recipe(to, name, **stage):
+    s = dict(elicit=["labeling", {"filter": {"right": True}}], objective={"ce": 1}, samples=4, steps=20, batch=16, lr=.01, max_new_tokens=24) | stage
+    (to/"r.yaml").write_text(json.dumps(dict(teacher=name, student="tiny-s", stages=[s], evaluation=dict(samples=2, prompts=6, max_new_tokens=24, every=0), api=dict(concurrency=8))))
+    return to/"r.yaml"
+
+def asked(server): return collections.Counter((a["messages"][-1]["content"], a["seed"]) for a in server.asked)
+
+def test_a_run_with_a_server_is_killed_and_resumed(serve, kdnb, tmp_path):
+    s = serve(world, delay=.01); recipe(tmp_path, s.name)
+    p = subprocess.Popen([KDNB, "distill", "r.yaml"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    end = time.time()+120
+    while len(s.asked) < 150 and p.poll() is None and time.time() < end: time.sleep(.01)
+    os.kill(p.pid, signal.SIGKILL); p.wait(); before = len(s.asked); folder = next((tmp_path/"runs").iterdir())
+    kept = sum(1 for line in open(folder/"replies.jsonl") if line.endswith("\n"))
+    assert 150 <= before < 486 and before-kept <= 8+1    # what was under way when it was killed, and nothing else, is asked again
+    r = kdnb("resume", folder); assert r.returncode==0, r.stderr
+    assert len(asked(s))==480+6 and len(s.asked)-486 <= 8+1 and max(asked(s).values()) <= 2
+    rows = datasets.load_from_disk(str(folder/"knowledge"/"stage0-round0")); metrics = json.loads((folder/"metrics.json").read_text())
+    assert len(rows)==480 and all(WORLD.says(x["prompt"], x["completion"]) for x in rows) and set(rows["teacher"])=={s.name} and {"precision","coverage"} <= metrics.keys()
+    assert "480" in (folder/"knowledge"/"stage0-round0"/"README.md").read_text() and (folder/"knowledge"/"stage0-round0"/"drops.jsonl").read_text()==""
+    n = len(s.asked); replayed = recipe(tmp_path, f"replay:{folder/'replies.jsonl'}")
+    r = kdnb("elicit", replayed); assert r.returncode==0, r.stderr
+    again = datasets.Dataset.from_parquet(r.stdout.strip()+"/data.parquet"); assert again["completion"][:]==rows["completion"][:] and len(s.asked)==n
+
+def test_a_set_with_a_server_and_a_budget(serve, kdnb, tmp_path):
+    s = serve(world); recipe(tmp_path, s.name, prompts=40, samples=2)
+    price = ("-p", "api.price", "[1000, 1000]")
+    r = kdnb("elicit", "r.yaml", *price, "--max-cost", "0.9"); assert r.returncode==2 and "$" in r.stderr and "max_cost" in r.stderr and "Traceback" not in r.stderr, r.stderr
+    assert (s.charged_in+s.charged_out)/1000 <= .9; first = len(s.asked); assert 0 < first < 80
+    r = kdnb("elicit", "r.yaml", *price, "--max-cost", "90"); assert r.returncode==0 and max(asked(s).values())==1 and len(s.asked)==80, r.stderr    # the rest alone is paid
+    folder = Path(r.stdout.strip()); page = (folder/"samples.html").read_text()
+    assert {"data.parquet","README.md","samples.html","drops.jsonl","replies.jsonl","recipe.yaml"}=={f.name for f in folder.iterdir()} and page.count("<article") > 10 and "sk-" not in page
+
+def test_what_a_model_says_is_text(serve, kdnb, tmp_path):
+    evil = "<img src=x onerror=alert(1)>\x00\x1b[31m & \u202e"
+    s = serve(lambda n, ask: dict(choices=[dict(index=0, finish_reason="stop", message=dict(role="assistant", content=evil))])); recipe(tmp_path, s.name, elicit=["labeling"], prompts=3, samples=1)
+    r = kdnb("elicit", "r.yaml"); assert "does not know" in r.stderr    # tiny-s cannot read it, and that is said
+    assert "Traceback" not in r.stderr and r.returncode==2
+
+REFUSED = {
+    "a server gives no logits": (("-p", "teacher", "api:x", "-p", "objective", "rkl"), "needs the teacher's logits"),
+    "no key": (("-p", "teacher", "api:x", "-p", "objective", "ce"), "OPENAI_API_KEY"),
+    "a way that tiny does not understand": (("-p", "elicit", "{expansion: {how: evolve}}", "-p", "objective", "ce"), "does not understand"),
+    "an option that is none": (("-p", "elicit", "{labeling: {shot: 3}}", "-p", "objective", "ce"), "Did you mean 'shots'"),
+    "a filter that needs a check": (("-p", "teacher", "smollm2-135m", "-p", "elicit", "[labeling, {filter: {right: true}}]", "-p", "objective", "ce"), "verifier"),
+    "a file that is not there": (("-p", "teacher", "smollm2-135m", "-p", "elicit", "{curation: {how: documents, documents: nowhere.txt}}", "-p", "objective", "ce"), "nowhere.txt"),
+    "a budget without prices": (("-p", "teacher", "api:x", "-p", "objective", "ce", "--max-cost", "1"), "api.price"),
+    "a stage that is not there": (("--stage", "3"), "counted from 0"),
+}
+@pytest.mark.parametrize("what", REFUSED)
+def test_refused_before_anything_loads(kdnb, tmp_path, monkeypatch, what):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False); words, said = REFUSED[what]
+    r = kdnb("elicit", *words); assert r.returncode==2 and said in r.stderr and "Traceback" not in r.stderr and "loading" not in r.stderr, r.stderr
+    assert not (tmp_path/"knowledge").exists()
+
+def test_methods_are_listed(kdnb):
+    r = kdnb("methods"); assert r.returncode==0 and all(m in r.stdout for m in ("labeling","expansion","curation","feature","feedback","self_knowledge","filter"))
+    r = kdnb("methods", "labeling"); assert "BM25" in r.stdout and "plain | cot | program | contrast" in r.stdout
