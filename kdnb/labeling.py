@@ -112,20 +112,12 @@ def contrasted(
     o,     # options: alpha, temperature, max_new_tokens
 ):         # rows with rationale, answer, and both as completion
     "Rationales decoded by contrast between a prompt that holds the gold answer and one that does not"
-    from kdnb.contrast import contrast_generate
-    from kdnb.replies import Reply
-    have = [r for r in rows if r.get("gold")]; [e.drop(r, "no gold answer to explain") for r in rows if not r.get("gold")]
+    from kdnb.contrast import against
+    have, hint, bare = [r for r in rows if r.get("gold")], e.wording("hint"), e.wording("rationale")
+    for r in rows: r.get("gold") or e.drop(r, "no gold answer to explain")
     if not have: raise DataError(f"labeling by contrast explains the data's own answers, and none of {len(rows)} rows has one. Name the column: data.completion")
-    hint, bare, t = e.wording("hint"), e.wording("rationale"), e.teacher
-    text = lambda r: e.skill.messages(r["prompt"])[-1]["content"]
-    asked = [(r, t.prompt_ids(hint.messages(prompt=text(r), gold=gold_answer(r, e))), t.prompt_ids(bare.messages(prompt=text(r)))) for r in have]
-    seed, temperature, most = e.seed(), max(0., o["temperature"]), o["max_new_tokens"] or e.s.max_new_tokens
-    for r,a,_ in [x for x in asked if max(len(x[1]), len(x[2]))+most > t.context]: e.drop(r, f"longer than the {t.context} tokens that {t.name} reads")
-    asked = [x for x in asked if max(len(x[1]), len(x[2]))+most <= t.context]; e.asked += len(asked)
-    said = contrast_generate(t, [a for _,a,_ in asked], [b for _,_,b in asked], alpha=o["alpha"], temperature=temperature, max_new_tokens=most, seed=seed, on_event=e.say)
-    out = []
-    for (r,*_),ids in zip(asked, said):
-        x = Reply(t.text(ids), teacher=t.name); x.seed, x.temperature = seed, temperature; gold = gold_answer(r, e)
-        if x.text: out.append(answered(r, x, "labeling", dict(decoding="contrast"), rationale=x.text, answer=gold, completion=f"{x.text}\nThe answer is {gold}", ids=None))
-        else: e.drop(r, "empty reply")
-    return out
+    temperature = max(0., o["temperature"]); n = 1 if temperature==0 else o["samples"] or e.s.samples
+    text = lambda r: e.shown(r)[-1]["content"]
+    asked, without = [(r, hint.messages(prompt=text(r), gold=gold_answer(r, e))) for r in have], [bare.messages(prompt=text(r)) for r in have for _ in range(n)]
+    got = e.ask(asked, {**o, "samples": n}, temperature=temperature, contrast=against(without, alpha=o["alpha"]))
+    return [answered(r, x, "labeling", source=dict(decoding="contrast"), rationale=x.text, answer=gold_answer(r, e), completion=f"{x.text}\nThe answer is {gold_answer(r, e)}", ids=None) for r,x in got]
