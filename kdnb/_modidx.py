@@ -472,6 +472,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'kdnb.recipe.Stage._possible': ('recipe.html#stage._possible', 'kdnb/recipe.py'),
                              'kdnb.recipe.Stage.brings': ('recipe.html#stage.brings', 'kdnb/recipe.py'),
                              'kdnb.recipe.Stage.chain': ('recipe.html#stage.chain', 'kdnb/recipe.py'),
+                             'kdnb.recipe.Stage.compares': ('recipe.html#stage.compares', 'kdnb/recipe.py'),
                              'kdnb.recipe.Stage.families': ('recipe.html#stage.families', 'kdnb/recipe.py'),
                              'kdnb.recipe.Stage.how': ('recipe.html#stage.how', 'kdnb/recipe.py'),
                              'kdnb.recipe.Stage.judged': ('recipe.html#stage.judged', 'kdnb/recipe.py'),

@@ -195,9 +195,9 @@ def _fits_together(s):
     if s.temperature != 1 and not reads: raise RecipeError(f"'temperature' is {s.temperature}, and none of {', '.join(s.terms)} has one: it softens divergences. Leave it at 1.")
     if "relational" in s.terms and s.batch < 2: raise RecipeError("'batch' is 1, and relational compares the texts of a batch with each other. Use 2 or more.")
     if "lambdaloss" in s.terms and s.judge=="teacher" and s.judged and s.options_of("lambdaloss")["gain"]=="exponential": raise RecipeError("'gain' is exponential, which wants scores of 0 or more, and the judge teacher gives log-probabilities. Choose minmax, or judge verifier.")
-    if "ranking" in s.families and s.sampling_temperature==0 and s.judged and s.answers_by != "both": raise RecipeError("'sampling_temperature' is 0: all answers to a prompt would be the same, and there is nothing to rank. Choose 1.")
+    if "ranking" in s.families and s.sampling_temperature==0 and s.compares and s.answers_by != "both": raise RecipeError("'sampling_temperature' is 0: all answers to a prompt would be the same, and there is nothing to rank. Choose 1.")
     if set(s.terms) & set(ON_POLICY) and s.sampling_temperature != 1: raise RecipeError(f"'sampling_temperature' is {s.sampling_temperature}, and {', '.join(s.terms)} is right on average only for answers drawn from the student itself. Leave it at 1.")
-    if "ranking" in s.families and s.samples < 2 and s.judged and not {"labeling","self_knowledge"} & set(s.methods) and all(o.get("samples", 0) < 2 for _,o in s.chain): raise RecipeError(f"'samples' is {s.samples}, and {', '.join(s.terms)} compare the answers to one prompt. Ask for 2 or more.")
+    if "ranking" in s.families and s.samples < 2 and s.compares and all(o.get("samples", 0) < 2 for _,o in s.chain): raise RecipeError(f"'samples' is {s.samples}, and {', '.join(s.terms)} compare the answers to one prompt. Ask for 2 or more.")
     if not re.fullmatch(r"all|(topk|tail|sampled):[1-9]\d*", s.keep): raise RecipeError(f"'keep' is {s.keep!r}; choose all, topk:K, tail:K or sampled:N, such as tail:32")
     if set(s.terms) & ACROSS and (s.share or s.keep != "all"): raise RecipeError(f"'{(set(s.terms) & ACROSS).pop()}' reads fixed answers and the teacher's whole distribution. Leave 'on_policy' and 'keep' out.")
     if s.keep != "all":
@@ -260,6 +260,8 @@ class Stage(Strict):
     def brings(self): "What the steps bring: text, and perhaps logits and preferences"; return {"text"} | {METHODS[m][0] for m in self.methods if METHODS[m][0]} | ({"preferences"} if self.how("self_knowledge") & {"contrast", "reward"} else set())
     @property
     def judged(self): "Whether candidates are scored by the stage's `judge`"; return "judge" in self.how("feedback")
+    @property
+    def compares(self): "Whether several answers to a prompt are compared with each other"; return bool((self.how("feedback") | self.how("self_knowledge")) & {"judge", "pairwise", "listwise", "aspects", "steps", "reward"})
     @property
     def terms(self): "Names of the objectives that weigh anything"; return [o for o,w in self.objective.items() if (max(w, default=0) if isinstance(w, list) else w) > 0]
     @property

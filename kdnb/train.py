@@ -272,7 +272,8 @@ def check(
 def _sources(recipe):
     "The files that a recipe reads its rows from, with their SHA-256; None where one is not there"
     folder, own = skill_folder(recipe.skill), [Path(recipe.data.source)] if recipe.data else []
-    files = [folder/"skill.yaml", *(own or [folder/"seeds.jsonl", folder/"heldout.jsonl"])]
+    own_words, docs = folder/"wordings.yaml", [Path(o["documents"]) for s in recipe.stages for _,o in s.chain if o.get("documents")]
+    files = [folder/"skill.yaml", *([own_words] if own_words.is_file() else []), *docs, *(own or [folder/"seeds.jsonl", folder/"heldout.jsonl"])]
     if recipe.teacher.startswith("replay:"): files.append(Path(recipe.teacher.removeprefix("replay:")))
     return {p.as_posix() if p.parent != folder else f"{folder.name}/{p.name}": sha256(p) if p.is_file() else None for p in files}
 
