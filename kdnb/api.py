@@ -29,7 +29,7 @@ def address(
     if u.username or u.password or u.query: raise RecipeError("teacher: the address holds a name, a password or a query, and a recipe is written to files. Put the key into an environment variable and name that in api.key")
     return model, url.rstrip("/")
 
-# %% ../nbs/02c_api.ipynb #7fc64bb6
+# %% ../nbs/02c_api.ipynb #b0e7d810
 def _redact(text, key, most=300):
     "A server's words, printable, without the key and not too long"
     text = " ".join(clean(str(text)).split())
@@ -49,7 +49,7 @@ class ApiTeacher:
         self.model_id, self.base_url = address(name)
         self.notes = dict(source=self.base_url, model=self.model_id)
         self.spent = dict(prompt_tokens=0, completion_tokens=0, requests=0, attempts=0, dollars=0., unknown=0.)    # unknown: dollars of attempts whose answer was lost, at most
-        self._without, self._told = set(), set()             # parameters that the server refuses; notes that were given
+        self._without, self._told, self._held = set(), set(), {}     # parameters that the server refuses; notes that were given; request -> dollars set aside
         self._usage, self._margin, self._last = False, 64, -math.inf # whether it counts tokens; those beyond a prompt's bytes; when it was last asked
 
     def __repr__(self): return f"{self.name}: {self.bill()}"
@@ -63,6 +63,10 @@ class ApiTeacher:
         key = self._key()
         if not key and not self.local: raise RecipeError(f"`{self.name}` wants a key, and the environment variable {self.api.key} is empty. Set it, or name another variable in api.key")
         if not key.isascii() or not key.isprintable() or " " in key: raise RecipeError(f"the environment variable {self.api.key} holds characters that no key has. Was something else pasted into it?")
+
+    def ledger(self):
+        "What was spent, at most: with what is set aside for requests under way"
+        return self.spent | dict(unknown=self.spent["unknown"]+sum(self._held.values()))
 
     def bill(self):
         "What was used so far, in words"
@@ -89,10 +93,11 @@ def _refuses(params, said):
 
 ApiTeacher._params = _params
 
-# %% ../nbs/02c_api.ipynb #7443cec1
+# %% ../nbs/02c_api.ipynb #fff87b74
+def _pair(t): return [re.sub("[\ud800-\udfff]", "", t["token"]), float(t["logprob"])]
 def _tops(choice):
     "Per generated token its likeliest alternatives, as a list of [text, log-probability]; None where the server gives none"
-    try: return [sorted(([re.sub("[\ud800-\udfff]", "", t["token"]), float(t["logprob"])] for t in at.get("top_logprobs") or [at] if math.isfinite(t["logprob"])), key=lambda x: -x[1]) for at in choice["logprobs"]["content"]] or None
+    try: return [sorted((_pair(t) for t in at.get("top_logprobs") or [at] if math.isfinite(t["logprob"])), key=lambda x: -x[1]) for at in choice["logprobs"]["content"]] or None
     except (KeyError, TypeError, ValueError, AttributeError): return None
 
 def read_reply(
@@ -149,7 +154,7 @@ async def _judge(self:ApiTeacher, client, call, e, params):
 
 ApiTeacher._offers, ApiTeacher._judge = _offers, _judge
 
-# %% ../nbs/02c_api.ipynb #693742a1
+# %% ../nbs/02c_api.ipynb #e7e98ab4
 def _dollars(self:ApiTeacher, prompt, completion): return (prompt*self.api.price[0]+completion*self.api.price[1])/1e6 if self.api.price else 0.
 def _bytes(params): return len(json.dumps(params["messages"], ensure_ascii=False).encode("utf-8", "replace"))
 
@@ -157,18 +162,20 @@ async def _reserve(self:ApiTeacher, call, i, params):
     "Set an attempt's worst case aside, waiting for room if need be; False where the budget has none left"
     worst, cap = self._dollars(_bytes(params)+self._margin, call.max_new_tokens), self.api.max_cost
     while cap is not None:
-        used = self.spent["dollars"]+self.spent["unknown"]+sum(call.held.values())
-        if used+worst <= cap*(1+1e-9) and (self._usage or not call.held): break
-        if not call.held:
+        if call.stop: return False
+        used = self.spent["dollars"]+self.spent["unknown"]+sum(self._held.values())
+        if used+worst <= cap*(1+1e-9) and (self._usage or not self._held): break
+        if not self._held:
             self._halt(call, f"`{self.name}`: the budget of ${cap:g} (api.max_cost) has no room for a request that may cost ${worst:.2g}; ${used:.4g} are spent", "Raise api.max_cost to go on.")
             return False
-        call.freed.clear(); await call.freed.wait()
-    call.held[i] = worst
+        call.freed.clear()
+        with contextlib.suppress(asyncio.TimeoutError): await asyncio.wait_for(call.freed.wait(), 1)    # another call of this teacher may hold it too
+    self._held[call, i] = worst
     return True
 
 def _settle(self:ApiTeacher, call, i, params, tokens=None, lost=False):
     "Charge what an attempt used, or all that was set aside where it may have been charged for and nobody knows"
-    worst = call.held.pop(i, 0.); call.freed.set()
+    worst = self._held.pop((call, i), 0.); call.freed.set()
     if tokens is None: self.spent["unknown"] += worst if lost else 0.; return
     prompt, completion = tokens
     self.spent["prompt_tokens"] += prompt; self.spent["completion_tokens"] += completion; self.spent["dollars"] += self._dollars(prompt, completion)
@@ -182,13 +189,12 @@ def _accountable(self:ApiTeacher, call, tokens):
 
 for f in (_dollars, _reserve, _settle, _accountable): setattr(ApiTeacher, f.__name__, f)
 
-# %% ../nbs/02c_api.ipynb #e7b48e3d
-@dataclass
+# %% ../nbs/02c_api.ipynb #afb77087
+@dataclass(eq=False)
 class _Call:
     "What the workers of one `say` share"
     messages:list; keys:list; temperature:float; max_new_tokens:int; seed:int; on_reply:object
     replies:list = field(init=False)
-    held:dict = field(default_factory=dict)      # request -> dollars set aside
     sending:set = field(default_factory=set)     # workers that wait for an answer
     tasks:list = field(default_factory=list)
     notes:deque = field(default_factory=deque)
@@ -211,15 +217,15 @@ async def _turn(self:ApiTeacher, call):
         if (wait := call.pause-time.monotonic()) > 0: await asyncio.sleep(wait+random.random()*min(1, wait/10))
         if call.limiter: await call.limiter.acquire()
         if call.pause <= time.monotonic(): break
-    self._last = time.monotonic(); self.spent["attempts"] += 1
+    self._last = time.monotonic()
 
 ApiTeacher._halt, ApiTeacher._turn = _halt, _turn
 
-# %% ../nbs/02c_api.ipynb #4dec25c0
+# %% ../nbs/02c_api.ipynb #a9a8a9a6
 async def _attempt(self:ApiTeacher, client, call, i, params):
     "One HTTP request, and what came of it, in the words of `_judge`"
     import httpx2, openai
-    call.sending.add(asyncio.current_task())
+    call.sending.add(asyncio.current_task()); self.spent["attempts"] += 1
     try:
         body = (await asyncio.wait_for(client.chat.completions.with_raw_response.create(**params), self.api.timeout)).text
         reply, tokens = read_reply(body)
@@ -240,7 +246,7 @@ async def _attempt(self:ApiTeacher, client, call, i, params):
 
 ApiTeacher._attempt = _attempt
 
-# %% ../nbs/02c_api.ipynb #25001054
+# %% ../nbs/02c_api.ipynb #ce8b3a1f
 def _note(self:ApiTeacher, call, text):
     "Say something once in the life of a teacher"
     if text not in self._told: self._told.add(text); call.notes.append(text)
@@ -253,6 +259,7 @@ async def _one(self:ApiTeacher, client, call, i):
         if not await self._reserve(call, i, params): return None
         try: await self._turn(call)
         except BaseException: self._settle(call, i, params); raise
+        if call.stop: self._settle(call, i, params); return None    # a cancellation can come too late to be noticed
         what, *got = await self._attempt(client, call, i, params)
         if what=="reply": return got[0]
         if what=="stop": self._halt(call, *got); return None
@@ -269,7 +276,7 @@ async def _one(self:ApiTeacher, client, call, i):
 
 for f in (_note, _one): setattr(ApiTeacher, f.__name__, f)
 
-# %% ../nbs/02c_api.ipynb #1a4dc8b7
+# %% ../nbs/02c_api.ipynb #a776099d
 def _took(self:ApiTeacher, call, i, reply):
     "Note down a reply; stop where only failures come in"
     reply.teacher, reply.key = self.name, call.keys[i]
@@ -278,7 +285,8 @@ def _took(self:ApiTeacher, call, i, reply):
     if not failed: call.row = 0
     if call.on_reply: call.on_reply(i, reply)
     many, gone = min(20, max(4, self.api.concurrency)), "no connection" in reply.why and not call.answered
-    if failed and (call.row >= many or gone and call.row==len(call.keys)): self._halt(call, f"`{self.name}`: {call.row} requests in a row had no answer, the last because of this: {reply.why}", f"Is the server at {self.base_url} running?")
+    if failed and (call.row >= many or gone and call.row==len(call.keys)):
+        self._halt(call, f"`{self.name}`: {call.row} requests in a row had no answer, the last because of this: {reply.why}", f"Is the server at {self.base_url} running?")
 
 def _most_open():
     "Connections that this system lets one program hold, with some left for files"

@@ -72,11 +72,12 @@ def request_keys(
         seen[what] += 1
     return keys
 
-# %% ../nbs/02b_replies.ipynb #84127208
+# %% ../nbs/02b_replies.ipynb #96f93e3f
 def _row(line, where):
     "A line of a journal as a dict"
     try: r = json.loads(line.decode())
     except (UnicodeDecodeError, json.JSONDecodeError) as e: raise DataError(f"{where}: not a line of a journal ({e}). Restore the file, or delete that line: its request is then asked again") from None
+    if isinstance(r, dict) and r.keys()=={"spent"}: return r
     if not isinstance(r, dict) or not all(isinstance(r.get(k), t) for k,t in (("key",str),("messages",list),("text",str))):
         raise DataError(f"{where}: a journal has an object with key, messages and text on each line; found {line[:80]!r}")
     return r | dict(messages=_checked(r["messages"]))
@@ -85,22 +86,25 @@ def _whole(tail, where):
     try: return bool(tail.strip()) and bool(_row(tail, where))
     except DataError: return False
 
-def read_journal(
-    path,       # a JSONL file that `Recorded` wrote
-    mend=False, # repair its end, so that it can be written to
-):              # list of rows
-    "Every reply of a journal; half a last line is left out"
-    path, raw = Path(path), Path(path).read_bytes()
-    *lines, tail = raw.split(b"\n")
+def _rows(path, mend=False):
+    "All whole lines of a journal, those included that tell of costs alone"
+    raw = Path(path).read_bytes(); *lines, tail = raw.split(b"\n")
     keep = _whole(tail, path)    # all of a line but its newline
     if mend and tail:
         with open(path, "r+b") as f: f.truncate(len(raw)-(0 if keep else len(tail))); f.seek(0, 2); f.write(b"\n" if keep else b"")
     return [_row(l, f"{path}, line {n}") for n,l in enumerate(lines+[tail]*keep, 1) if l.strip()]
 
-def _as_reply(row): return Reply(**{f.name: row[f.name] for f in fields(Reply) if f.name in row})
-def _as_line(reply, **more): return json.dumps(more | {k: v for k,v in asdict(reply).items() if v is not None}, ensure_ascii=False).encode("utf-8", "backslashreplace")+b"\n"
+def read_journal(
+    path, # a JSONL file that `Recorded` wrote
+):        # list of dicts: key, messages, temperature, max_new_tokens, seed, and the fields of `Reply`
+    "Every reply of a journal; half a last line is left out"
+    return [r for r in _rows(path) if "key" in r]
 
-# %% ../nbs/02b_replies.ipynb #673bd7a4
+def _as_reply(row): return Reply(**{f.name: row[f.name] for f in fields(Reply) if f.name in row})
+def _line(row): return json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace")+b"\n"
+def _spent(teacher): return dict(teacher.ledger() if hasattr(teacher, "ledger") else teacher.spent) if getattr(teacher, "spent", None) is not None else None
+
+# %% ../nbs/02b_replies.ipynb #8447af2e
 class Recorded:
     "A teacher with a journal: what was answered once is never asked again"
     def __init__(self,
@@ -108,23 +112,26 @@ class Recorded:
         path,    # of the journal, a JSONL file
     ):
         self.teacher, self.path, self.lock = teacher, Path(path), threading.Lock()
-        rows = read_journal(path, mend=True) if self.path.is_file() else []
-        self.replies = {r["key"]: _as_reply(r) for r in rows}
-        spent = getattr(teacher, "spent", None)
-        for k,v in (rows[-1].get("spent") or {} if rows and spent is not None else {}).items(): spent[k] = max(spent.get(k, 0), v)    # a budget holds for all sittings together
+        rows = _rows(path, mend=True) if self.path.is_file() else []
+        self.replies = {r["key"]: _as_reply(r) for r in rows if "key" in r}
+        self.told = rows[-1].get("spent") if rows else None    # what the last line says was spent
+        for k,v in (self.told or {}).items() if _spent(teacher) is not None else (): teacher.spent[k] = max(teacher.spent.get(k, 0), v)
 
     def __getattr__(self, k):
         if k=="teacher" or k.startswith("__"): raise AttributeError(k)
         return getattr(self.teacher, k)
     def __repr__(self): return f"{self.teacher!r}, {len(self.replies):,} replies in {self.path}"
 
-    def _write(self, f, reply, **request):
-        spent = getattr(self.teacher, "spent", None)
+    def _write(self, f, reply=None, **request):
+        "A line with a reply, or, at the end, with what was spent since the last"
         with self.lock:
-            f.write(_as_line(reply, **request, **({"spent": spent} if spent else {}))); f.flush()
-            self.replies[reply.key] = reply
+            spent = _spent(self.teacher)
+            if not reply and spent==self.told: return
+            f.write(_line(request | ({k: v for k,v in asdict(reply).items() if v is not None} if reply else {}) | ({"spent": spent} if spent else {}))); f.flush()
+            self.told = spent
+            if reply: self.replies[reply.key] = reply
 
-# %% ../nbs/02b_replies.ipynb #4d11fd6a
+# %% ../nbs/02b_replies.ipynb #6a0af3a1
 def _say(self:Recorded, messages, temperature=1., max_new_tokens=48, seed=0, on_event=None, on_reply=None):
     "Replies in order, from the journal or from the teacher; `on_reply(index, reply)` is called with each as it comes"
     keys = request_keys(messages, temperature, max_new_tokens, seed)
@@ -149,16 +156,17 @@ def _say(self:Recorded, messages, temperature=1., max_new_tokens=48, seed=0, on_
         more = {k: v for k,v in dict(on_reply=got, keys=[keys[i] for i in todo]).items() if k in takes}
         try: replies = self.teacher.say([messages[i] for i in todo], temperature, max_new_tokens, seed, say, **more)
         except TeacherError as e: raise TeacherError(e.why, e.done+have, total, e.then, self.path, out) from None
+        finally: self._write(f)
         for j,r in enumerate(replies): out[todo[j]] or got(j, r)
     return out
 
 Recorded.say = _say
 
-# %% ../nbs/02b_replies.ipynb #08989713
+# %% ../nbs/02b_replies.ipynb #10cdb958
 def _is_journal(path):
-    "Whether a file's first line is one of a journal"
+    "Whether a file's first line with a reply is one of a journal"
     if path.suffix.lower() not in (".jsonl",".ndjson") or not path.is_file(): return False
-    with open(path, "rb") as f: line = f.readline()
+    with open(path, "rb") as f: line = next((l for l in f if not l.startswith(b'{"spent"')), b"")
     try: row = json.loads(line.decode())
     except (UnicodeDecodeError, json.JSONDecodeError): return False
     return isinstance(row, dict) and {"key","messages","text"} <= row.keys()
@@ -196,7 +204,7 @@ class Replay:
         got = self.replies.get(prompt)
         return got[n % len(got)] if got else None
 
-# %% ../nbs/02b_replies.ipynb #2dffc96d
+# %% ../nbs/02b_replies.ipynb #0543fb8d
 def _repeat(self:Replay, messages, temperature=1., max_new_tokens=48, seed=0, on_event=None, on_reply=None, keys=None):
     "A recorded reply for each conversation; one that has none is failed, and if all have none that is an error"
     seen, out = Counter(), []
@@ -208,7 +216,8 @@ def _repeat(self:Replay, messages, temperature=1., max_new_tokens=48, seed=0, on
             r = Reply("", "failed", f"no reply to this request is recorded in {self.notes['source']}", teacher=self.name) if text is None else Reply(clean(text), teacher=self.name)
         out.append(replace(r, key=key))
     lost = [t for t,r in zip(messages, out) if r.finish=="failed"]
-    if lost and len(lost)==len(out): raise DataError(f"{self.name} has no reply to any of the {len(out):,} requests. " + "; ".join(f"asked: {_asked(t)[:100]!r}" for t in lost[:3]) + ". Was it recorded with another skill or other data?")
+    if lost and len(lost)==len(out):
+        raise DataError(f"{self.name} has no reply to any of the {len(out):,} requests. " + "; ".join(f"asked: {_asked(t)[:100]!r}" for t in lost[:3]) + ". Was it recorded with another skill or other data?")
     if lost and on_event: on_event(dict(kind="note", text=f"{self.name} has no reply to {len(lost):,} of {len(out):,} requests, such as {_asked(lost[0])[:80]!r}"))
     for i,r in enumerate(out): on_reply and on_reply(i, r)
     if on_event: on_event(dict(kind="phase", done=len(out), total=len(out)))

@@ -117,9 +117,10 @@ def test_passing_faults_are_tried_again(serve, fault):
     assert [r.finish for r in replies]==["stop"]*12 and sorted(got)==list(range(12)) and len(s.asked)==t.spent["attempts"]==36
 
 @pytest.mark.parametrize("fault", ["drop", "half", (500, b"no"), dict(choices=[])], ids=str)
-def test_a_lasting_fault_costs_one_prompt(serve, fault):
+def test_a_lasting_fault_costs_one_prompt(serve, tmp_path, fault):
     s = serve(lambda n,ask: fault if ask["messages"][-1]["content"]=="prompt 5" else None)
-    replies = ApiTeacher(s.name, Api(concurrency=4, retries=3)).say(prompts(12))
+    replies = Recorded(ApiTeacher(s.name, Api(concurrency=4, retries=3)), tmp_path/"j.jsonl").say(prompts(12))
+    assert len(read_journal(tmp_path/"j.jsonl"))==11    # it will be asked again
     assert [r.finish for r in replies]==["stop"]*5+["failed"]+["stop"]*6 and "4 tries" in replies[5].why and replies[5].text=="" and s.texts()["prompt 5"]==4
 
 def test_timeout_is_tried_again(serve):
@@ -147,7 +148,8 @@ def test_rate_counts_every_attempt(serve, monkeypatch):
     s = serve(lambda n,ask: (500, {}) if n % 3==0 else None)
     t = ApiTeacher(s.name, Api(concurrency=8, per_minute=6000)); t.say(prompts(20))
     assert made==[(1, .01)] and len(turns)==len(s.asked)==t.spent["attempts"] > 20
-    before = t._last; t.say(prompts(1), seed=1); assert s.times[-1]-before >= .01    # calls do not burst one after the other
+    slow = ApiTeacher(s.name, Api(per_minute=100)); slow.say(prompts(1), seed=1); before = slow._last; slow.say(prompts(1), seed=2)
+    assert s.times[-1]-before >= .6    # nor do calls burst one after the other
 
 def test_many_failures_end_the_call(serve):
     s = serve(lambda n,ask: None if n < 10 else (500, {}))
@@ -159,11 +161,11 @@ def test_many_failures_end_the_call(serve):
 def test_wrong_key_is_never_repeated(serve, tmp_path, monkeypatch):
     "Not in the error, its traceback, an event, a journal or a repr, though the server echoes it"
     monkeypatch.setenv("MY_KEY", KEY)
-    s = serve(lambda n,ask: (401, dict(error=dict(message=f"Incorrect API key provided: {KEY}. " + "x"*265 + KEY))) if n > 5 else (500, f"who is {KEY}?".encode()) if n==1 else None)
+    s = serve(lambda n,ask: (401, dict(error=dict(message=f"Incorrect API key provided: {KEY}. " + "x"*225 + KEY))) if n > 5 else (500, f"who is {KEY}?".encode()) if n==1 else None)
     events, t = [], ApiTeacher(s.name, Api(key="MY_KEY", concurrency=2))
     with pytest.raises(TeacherError, match="401.*MY_KEY") as e: Recorded(t, tmp_path/"j.jsonl").say(prompts(1000), on_event=events.append)
     everything = "".join(traceback.format_exception(e.value)) + repr(e.value) + repr(vars(e.value)) + repr(t) + str(vars(t)) + str(events) + (tmp_path/"j.jsonl").read_text()
-    assert KEY not in everything and KEY[:20] not in everything and s.keys=={f"bearer {KEY}"} and len(s.asked) <= 8
+    assert KEY not in everything and KEY[:12] not in everything and s.keys=={f"bearer {KEY}"} and len(s.asked) <= 8
     assert e.value.done==len(read_journal(tmp_path/"j.jsonl"))==5
     s = serve(lambda n,ask: dict(choices=[dict(message=dict(content=f"your key is {KEY}"), finish_reason="stop")]) if n else (500, {}, {}))
     assert ApiTeacher(s.name, Api(key="MY_KEY")).say(prompts(1))[0].text=="your key is [key]"
@@ -224,18 +226,16 @@ def test_log_probabilities(serve):
     s, events = serve(), []; ApiTeacher(s.name, Api(top=2)).say(prompts(9), on_event=events.append)    # taken, and not given
     assert [e["text"] for e in events if e["kind"]=="note"]==[f"{s.name} gives no log-probabilities"]
 
-@pytest.mark.parametrize("seed", range(4))
-def test_budget_is_never_exceeded(serve, tmp_path, seed):
-    "Counted by the server, which charges for every answer it began, also for those it then lost"
-    rng = random.Random(seed)
-    s = serve(lambda n,ask: rng.choice([None]*6+["drop", "half", "short", (500, {}), (429, {})]), words=lambda ask: rng.randint(1, 50))
-    price, charged = [1000., 4000.], lambda: (s.charged_in*1000+s.charged_out*4000)/1e6
-    for cap in (3., 6.):
-        t = ApiTeacher(s.name, Api(price=price, max_cost=cap, concurrency=8, retries=20))
-        with pytest.raises(TeacherError, match="of 300 requests are answered and kept in.*Raise api.max_cost") as e: Recorded(t, tmp_path/"j.jsonl").say(prompts(300), max_new_tokens=40)
-        assert cap/2 < charged() <= cap and t.spent["dollars"]+t.spent["unknown"] <= cap and e.value.done==len(read_journal(tmp_path/"j.jsonl")) > 0
-    with pytest.raises(TeacherError): Recorded(ApiTeacher(s.name, Api(price=price, max_cost=6.)), tmp_path/"j.jsonl").say(prompts(300), max_new_tokens=40)    # sittings add up
-    assert charged() <= 6
+@pytest.mark.parametrize("fault", ["drop", "half", "short", "hang", (500, {}), None], ids=str)
+def test_budget_is_never_exceeded(serve, tmp_path, fault):
+    "Counted by the server, which charges for every answer it began, also for those it then lost; sittings add up"
+    rng = random.Random(0)
+    s = serve(lambda n,ask: rng.choice([None, fault]), words=lambda ask: rng.randint(30, 50))
+    charged = lambda: (s.charged_in*1000+s.charged_out*4000)/1e6
+    ask = lambda cap: Recorded(ApiTeacher(s.name, Api(price=[1000., 4000.], max_cost=cap, concurrency=8, retries=20, timeout=.2 if fault=="hang" else 60)), tmp_path/"j.jsonl").say(prompts(300), max_new_tokens=40)
+    for cap in (3., 6., 6.):
+        with pytest.raises(TeacherError, match="of 300 requests are answered and kept in.*Raise api.max_cost") as e: ask(cap)
+        assert cap*.6 < charged() <= cap and e.value.done==len(read_journal(tmp_path/"j.jsonl")) > 0
 
 def test_budget_needs_a_count(serve):
     s = serve(usage=False)
@@ -246,13 +246,18 @@ def test_budget_needs_a_count(serve):
     with pytest.raises(TeacherError, match="gave 999 tokens where 48"): ApiTeacher(s.name, Api(price=[1, 1], max_cost=1.)).say(prompts(50))
     s, events = serve(), []; ApiTeacher(s.name, Api(price=[1, 2], max_cost=1.)).say(prompts(5), on_event=events.append); assert "of $1" in events[-1]["text"]
 
+def test_as_many_as_the_system_allows(serve, monkeypatch):
+    monkeypatch.setattr("kdnb.api._most_open", lambda: 5)
+    s, events = serve(delay=.01), []; ApiTeacher(s.name, Api(concurrency=64)).say(prompts(40), on_event=events.append)
+    assert s.most==5 and any("ulimit -n" in e["text"] for e in events)
+
 class Stop(Exception): pass
 @pytest.mark.parametrize("how", [Stop, KeyboardInterrupt])
 def test_stopped_by_an_event(serve, how):
     "What hangs is let go of while the server still holds it, and what was answered has been handed over"
     s = serve(lambda n,ask: "hang" if n >= 7 else None); got = []
     def on_event(e):
-        if e.get("done", 0) >= 7: raise how
+        if e.get("done", 0) >= 7 and s.hanging==4: raise how
     with pytest.raises(how): ApiTeacher(s.name, Api(concurrency=4)).say(prompts(500), on_event=on_event, on_reply=lambda i,r: got.append(i))
     assert not s.release.is_set() and sorted(got)==list(range(7)) and len(s.asked)==11
     end = time.time()+20
@@ -294,12 +299,14 @@ def test_killed_and_resumed(serve, tmp_path, sign):
     "No row lost, none asked twice that was in the journal, whenever the kill comes; a request is known by its seed"
     seed = int(os.environ.get("KDNB_KILL_SEED", time.time_ns() % 10**6)); rng = random.Random(seed); print("KDNB_KILL_SEED", seed)
     s, j, n = serve(lambda n,ask: rng.choice([None]*9+["drop", "half", (500, {})]), delay=.01), tmp_path/"j.jsonl", 400
-    for at in sorted(rng.sample(range(20, 350), 2)):
+    for at in sorted(rng.sample(range(20, 250), 2)):
         p = child(s, j, n)
         while lines(j) < at: assert p.poll() is None, p.stderr.read(); time.sleep(.002)
-        p.send_signal(sign); p.wait(30); kept = {derive(0, json.loads(l)["key"]) % 2**31 for l in j.read_bytes().split(b"\n")[:lines(j)]}
+        time.sleep(rng.uniform(0, .05))
+        p.send_signal(sign); p.wait(30)
+        keys = [r["key"] for r in map(json.loads, j.read_bytes().split(b"\n")[:lines(j)]) if "key" in r]; kept = {derive(0, k) % 2**31 for k in keys}
         before, answered = len(s.asked), len({a["seed"] for a in s.asked})
-        assert p.returncode != 0 and at <= len(kept)==lines(j) < n and answered-len(kept) <= 16
+        assert p.returncode != 0 and at-1 <= len(kept)==len(keys) < n and answered-len(kept) <= 16
     p = child(s, j, n); assert p.wait(60)==0, p.stderr.read()
     rows, asked = read_journal(j), [user(f"prompt {i % 250}") for i in range(n)]
     assert not kept & {a["seed"] for a in s.asked[before:]} and sorted(r["key"] for r in rows)==sorted(request_keys(asked, 1, 48, 0))
@@ -321,7 +328,7 @@ def transformers_serve(tmp_path_factory):
     shutil.copytree(DATA/"tiny", tiny); cfg = tiny/"generation_config.json"
     cfg.write_text(json.dumps(json.loads(cfg.read_text()) | dict(do_sample=True, top_k=0)))    # else it takes the likeliest word at every temperature
     with socket.socket() as f: f.bind(("127.0.0.1", 0)); port = f.getsockname()[1]
-    p = subprocess.Popen([exe, "serve", str(tiny), "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"], stdout=open(log, "w"), stderr=subprocess.STDOUT, env=os.environ | dict(HF_HUB_OFFLINE="1"))
+    p = subprocess.Popen([exe, "serve", str(tiny), "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"], stdout=open(log, "w"), stderr=subprocess.STDOUT, env=os.environ | dict(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1"))
     end = time.time()+120
     while True:
         try: urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2); break

@@ -28,7 +28,7 @@ def test_no_name_is_undefined():
         tree = ast.parse(f.read_text()); known = set(dir(builtins)) | {"__file__", "__name__", "get_ipython"}
         for n in ast.walk(tree):
             if isinstance(n, (ast.Import, ast.ImportFrom)): known |= {(a.asname or a.name).split(".")[0] for a in n.names}
-            elif isinstance(n, (ast.FunctionDef, ast.ClassDef)): known.add(n.name)
+            elif isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)): known.add(n.name)
             elif isinstance(n, ast.arg): known.add(n.arg)
             elif isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load): known.add(n.id)
             elif isinstance(n, ast.ExceptHandler) and n.name: known.add(n.name)
