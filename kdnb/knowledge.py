@@ -244,7 +244,7 @@ def feature(
         for i in range(0, len(order), batch):
             part = order[i:i+batch]
             ids, mask, at, _ = positions([P[j] for j in part], [C[j] for j in part])
-            h, at = lm.hidden(ids.to(lm.device), mask.to(lm.device)), at.to(lm.device)
+            at = at.to(lm.device); h = lm.hidden(ids.to(lm.device), mask.to(lm.device), at)
             for row,j in enumerate(part): out[j] = keep(h[row][at[row]].to(dtype or h.dtype), j).to("cpu")
             if on_event: on_event(dict(kind="phase", done=min(i+batch, len(order)), total=len(order)))
     return torch.cat(out).clone() if torch.is_tensor(out[0]) else out[0].cat(out)
