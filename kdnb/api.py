@@ -59,7 +59,7 @@ class ApiTeacher:
 
     def check(self):
         "Refuse what cannot work, before anything is sent"
-        if lost := [m for m in ("openai","aiolimiter","httpx2") if importlib.util.find_spec(m) is None]: raise RecipeError(f"`{self.name}` needs {' and '.join(lost)}, which is not installed: pip install 'kdnb[api]'")
+        if lost := [m for m in ("openai","aiolimiter","httpx2") if importlib.util.find_spec(m) is None]: raise RecipeError(f"`{self.name}` needs {' and '.join(lost)}, which is not installed: pip install openai aiolimiter")
         key = self._key()
         if not key and not self.local: raise RecipeError(f"`{self.name}` wants a key, and the environment variable {self.api.key} is empty. Set it, or name another variable in api.key")
         if not key.isascii() or not key.isprintable() or " " in key: raise RecipeError(f"the environment variable {self.api.key} holds characters that no key has. Was something else pasted into it?")

@@ -128,7 +128,7 @@ def load_student(
     if spec.startswith("layers:"):
         model = from_layers(teacher, pick_layers(spec[7:], teacher.model.config.num_hidden_layers))
     elif spec in TINY or spec.startswith("config:"):
-        if teacher.model is None: teacher = load_teacher("tiny")
+        if spec in TINY and teacher.name != "tiny": teacher = load_teacher("tiny")
         model = from_config(teacher, TINY.get(spec) or spec[7:], seed)
     else:
         own = load_teacher(spec, on_event=on_event, dtype=torch.float32)

@@ -7,7 +7,7 @@ __all__ = ['SMOL', 'seeded', 'pad', 'LM', 'takes_system', 'folded', 'draw', 'hea
            'cache', 'sha256', 'expand_gguf', 'load_smollm2', 'model_config', 'load_teacher']
 
 # %% ../nbs/03_teachers.ipynb #30e186df
-import contextlib, hashlib, itertools, os, shutil, subprocess, sys, tempfile, zipfile
+import contextlib, hashlib, importlib, itertools, os, shutil, subprocess, sys, tempfile, zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from .recipe import DATA, TEACHERS, RecipeError, teacher_kind
@@ -336,7 +336,7 @@ def model_config(name):
     from huggingface_hub import try_to_load_from_cache
     from types import SimpleNamespace
     kind, where = teacher_kind(name), name.removeprefix("hf:")
-    if kind in ("replay:", "api:"): return None
+    if kind in ("replay:", "api:", "ensemble:"): return None
     at = {"tiny": DATA/"tiny", "smollm2-135m": cache()/"smollm2-135m"}.get(kind, Path(where))/"config.json"
     if kind=="hf:" and not Path(where).is_dir():
         at = Path(try_to_load_from_cache(where, "config.json") or "")
@@ -345,15 +345,16 @@ def model_config(name):
 
 # %% ../nbs/03_teachers.ipynb #38527eed
 def load_teacher(
-    name:str,      # "tiny", "smollm2-135m", "hf:NAME", a folder, "api:MODEL@ADDRESS", or "replay:FILE"
+    name:str,      # "tiny", "smollm2-135m", "hf:NAME", a folder, "api:MODEL@ADDRESS", "ensemble:A,B", or "replay:FILE"
     device:str="cpu", # torch device
     dtype=None,    # torch dtype of the weights; default float32
     on_event=None, # told what happens: dict(kind="phase", text=...)
     data=None,     # the recipe's `Data`, for the columns of a replay file
     api=None,      # the recipe's `Api`, for a server
-):                 # LM or Replay
+):                 # LM, or what answers with text alone: ApiTeacher, Ensemble, Replay
     "Load the teacher that a recipe names"
     kind = teacher_kind(name)
+    if kind=="ensemble:": return importlib.import_module("kdnb.ensemble").load_ensemble(name, lambda n: load_teacher(n, device, dtype, on_event, data, api), on_event)
     if kind=="replay:": return Replay(name, data)
     if kind=="api:": teacher = ApiTeacher(name, api); teacher.check(); return teacher
     if kind=="tiny": lm = load_tiny()
