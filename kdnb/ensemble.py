@@ -188,7 +188,7 @@ class _Config:
     def _no(self, *_): raise RecipeError(f"`{self._name}` is several models, and has no layers of its own that a student could be made of or compared with. Choose a student with weights of its own and a divergence, or one of the teachers alone")
     num_hidden_layers = hidden_size = property(_no); get_text_config = __deepcopy__ = _no
 
-# %% ../nbs/03b_ensemble.ipynb #5623cd77
+# %% ../nbs/03b_ensemble.ipynb #4be4a2e9
 class EnsembleLM(Ensemble, LM):
     "Several models with the same tokenizer as one: in words, asked in turn; in distributions, fused"
     gives = frozenset({"text", "logits"})
@@ -196,6 +196,7 @@ class EnsembleLM(Ensemble, LM):
         self.parts = parts; self.tokenizer = parts[0].tokenizer; self.model, self.name = True, name
         Ensemble.__init__(self, parts, weights, fuse, name); self.model = _Joined(self)
     head = property(lambda self: self.model.head())
+    first = property(lambda self: self.parts[0])    # whose architecture a student takes after
     words, device, prompt_ids = LM.words, LM.device, LM.prompt_ids
 
     def hidden(self, ids, mask, at=None):
