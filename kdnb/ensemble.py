@@ -136,7 +136,7 @@ def _shares(self, hs, ids, mask, at=None):
     n = len(self.tokenizer); ce = torch.stack([row_losses(h, p.words[:n], ids, at) for h,p in zip(hs, self.parts)])
     return (torch.arange(len(ce), device=ids.device)[:,None]==ce.argmin(0)).float()
 
-# %% ../nbs/03b_ensemble.ipynb #0c009848
+# %% ../nbs/03b_ensemble.ipynb #70676c05
 class _Caches(list):
     "The key-value caches of several models"
     def batch_select_indices(self, keep): [c.batch_select_indices(keep) for c in self]
@@ -145,6 +145,13 @@ class _Out(SimpleNamespace):
     @property
     def logits(self): return self.last_hidden_state @ self.head.T
 
+class _Config:
+    "What is known of several models together: how much they read. Asked for their layers, it says why there are none"
+    def __init__(self, context, name): self.max_position_embeddings, self._name = context, name
+    def _no(self, *_): raise RecipeError(f"`{self._name}` is several models, and has no layers of its own that a student could be made of or compared with. Choose a student with weights of its own and a divergence, or one of the teachers alone")
+    num_hidden_layers = hidden_size = property(_no); get_text_config = __deepcopy__ = _no
+
+# %% ../nbs/03b_ensemble.ipynb #426e2526
 class _Joined:
     "Several transformers models where one is expected"
     def __init__(self, lm):
@@ -181,12 +188,6 @@ class _Joined:
         h = torch.cat([w*o.last_hidden_state for w,o in zip(self.lm.weights, os)], -1)
         return _Out(last_hidden_state=h, past_key_values=_Caches(o.past_key_values for o in os) if use_cache else None, head=self.head())
     def __call__(self, *a, **k): return self.forward(*a, **k)
-
-class _Config:
-    "What is known of several models together: how much they read. Asked for their layers, it says why there are none"
-    def __init__(self, context, name): self.max_position_embeddings, self._name = context, name
-    def _no(self, *_): raise RecipeError(f"`{self._name}` is several models, and has no layers of its own that a student could be made of or compared with. Choose a student with weights of its own and a divergence, or one of the teachers alone")
-    num_hidden_layers = hidden_size = property(_no); get_text_config = __deepcopy__ = _no
 
 # %% ../nbs/03b_ensemble.ipynb #4be4a2e9
 class EnsembleLM(Ensemble, LM):
