@@ -136,7 +136,7 @@ def _shares(self, hs, ids, mask, at=None):
     n = len(self.tokenizer); ce = torch.stack([row_losses(h, p.words[:n], ids, at) for h,p in zip(hs, self.parts)])
     return (torch.arange(len(ce), device=ids.device)[:,None]==ce.argmin(0)).float()
 
-# %% ../nbs/03b_ensemble.ipynb #0c009848
+# %% ../nbs/03b_ensemble.ipynb #70676c05
 class _Caches(list):
     "The key-value caches of several models"
     def batch_select_indices(self, keep): [c.batch_select_indices(keep) for c in self]
@@ -145,6 +145,13 @@ class _Out(SimpleNamespace):
     @property
     def logits(self): return self.last_hidden_state @ self.head.T
 
+class _Config:
+    "What is known of several models together: how much they read. Asked for their layers, it says why there are none"
+    def __init__(self, context, name): self.max_position_embeddings, self._name = context, name
+    def _no(self, *_): raise RecipeError(f"`{self._name}` is several models, and has no layers of its own that a student could be made of or compared with. Choose a student with weights of its own and a divergence, or one of the teachers alone")
+    num_hidden_layers = hidden_size = property(_no); get_text_config = __deepcopy__ = _no
+
+# %% ../nbs/03b_ensemble.ipynb #426e2526
 class _Joined:
     "Several transformers models where one is expected"
     def __init__(self, lm):
@@ -182,13 +189,7 @@ class _Joined:
         return _Out(last_hidden_state=h, past_key_values=_Caches(o.past_key_values for o in os) if use_cache else None, head=self.head())
     def __call__(self, *a, **k): return self.forward(*a, **k)
 
-class _Config:
-    "What is known of several models together: how much they read. Asked for their layers, it says why there are none"
-    def __init__(self, context, name): self.max_position_embeddings, self._name = context, name
-    def _no(self, *_): raise RecipeError(f"`{self._name}` is several models, and has no layers of its own that a student could be made of or compared with. Choose a student with weights of its own and a divergence, or one of the teachers alone")
-    num_hidden_layers = hidden_size = property(_no); get_text_config = __deepcopy__ = _no
-
-# %% ../nbs/03b_ensemble.ipynb #5623cd77
+# %% ../nbs/03b_ensemble.ipynb #4be4a2e9
 class EnsembleLM(Ensemble, LM):
     "Several models with the same tokenizer as one: in words, asked in turn; in distributions, fused"
     gives = frozenset({"text", "logits"})
@@ -196,6 +197,7 @@ class EnsembleLM(Ensemble, LM):
         self.parts = parts; self.tokenizer = parts[0].tokenizer; self.model, self.name = True, name
         Ensemble.__init__(self, parts, weights, fuse, name); self.model = _Joined(self)
     head = property(lambda self: self.model.head())
+    first = property(lambda self: self.parts[0])    # whose architecture a student takes after
     words, device, prompt_ids = LM.words, LM.device, LM.prompt_ids
 
     def hidden(self, ids, mask, at=None):

@@ -10,7 +10,7 @@ __all__ = ['CHARACTERS', 'OPERATORS', 'DEPTH', 'BRANCHES', 'DIGITS', 'BITS', 'LO
 # %% ../nbs/01c_programs.ipynb #77657e21
 import ast, io, math, operator, re, tokenize, warnings
 
-# %% ../nbs/01c_programs.ipynb #d7272c76
+# %% ../nbs/01c_programs.ipynb #097037f2
 class ProgramError(ValueError): "A program that was not run, or not to its end; the text says why"
 
 CHARACTERS, OPERATORS, DEPTH, BRANCHES, DIGITS = 20_000, 100, 20, 50, 400 # most of a text, of operators and brackets in a statement, of blocks or brackets in each other, of elif, of digits in a number
@@ -22,26 +22,28 @@ def _scan(text):
     "Refuse a text that Python's parser should not see"
     if len(text) > CHARACTERS: _too("characters of the program", len(text), CHARACTERS)
     if "\0" in text: raise ProgramError("the program holds a zero byte")
-    depth = ops = blocks = branches = 0
+    depth = ops = blocks = branches = 0; opened = 1
     try:
         for t in tokenize.generate_tokens(io.StringIO(text).readline):
             if t.type not in _PLAIN or t.type==tokenize.STRING and re.match(r"[rR]?[fFbB]", t.string): raise ProgramError(f"line {t.start[0]}: {t.string[:20]!r} is no number, name, operator or plain string")
             if t.type==tokenize.NAME and t.string.startswith("__"): raise ProgramError(f"line {t.start[0]}: {t.string[:40]!r}: names with two underscores are not taken")
             if t.type==tokenize.NUMBER and len(t.string) > DIGITS: _too(f"line {t.start[0]}: digits of a number", len(t.string), DIGITS)
             if t.type==tokenize.NEWLINE: ops = 0
+            if depth==0: opened = t.start[0]
             depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(t.string, 0) if t.type==tokenize.OP else 0
             ops += t.type==tokenize.OP and t.string not in ",)]}" or t.string in ("not", "and", "or", "if", "else", "in", "lambda", "await", "for")
             blocks += (t.type==tokenize.INDENT)-(t.type==tokenize.DEDENT); branches += t.string=="elif"
             for what,n,most in (("operators and brackets in one statement", ops, OPERATORS), ("brackets in each other", depth, DEPTH), ("blocks in each other", blocks, DEPTH), ("elif branches", branches, BRANCHES)):
                 if n > most: _too(f"line {t.start[0]}: {what}", n, most)
-    except (tokenize.TokenError, SyntaxError) as e: raise ProgramError(f"not Python: {e.args[0]}") from None
+    except tokenize.TokenError as e: raise ProgramError(f"not Python: line {opened if 'statement' in e.args[0] else e.args[1][0]}: {e.args[0]}") from None
+    except SyntaxError as e: raise ProgramError(f"not Python: line {e.lineno}: {e.msg}") from None
 
 def _parsed(text, mode="exec"):
     "The tree of a program that was scanned"
     _scan(text)
     try:
         with warnings.catch_warnings(): warnings.simplefilter("ignore"); return ast.parse(text, mode=mode)
-    except SyntaxError as e: raise ProgramError(f"not Python: {e.msg}, line {e.lineno}") from None
+    except SyntaxError as e: raise ProgramError(f"not Python: line {e.lineno}: {e.msg}") from None
     except (ValueError, RecursionError, MemoryError) as e: raise ProgramError(f"not Python: {e or type(e).__name__}") from None
 
 # %% ../nbs/01c_programs.ipynb #c8d53136
@@ -132,7 +134,7 @@ class _Walk:
         if f is None: raise ProgramError(f"line {self.line}: {type(node).__name__} is not understood here")
         return _held(f(node))
 
-# %% ../nbs/01c_programs.ipynb #6de0ae59
+# %% ../nbs/01c_programs.ipynb #e5e2746c
 def _constant(self, n):
     if not (n.value is None or isinstance(n.value, (bool, int, float, str))): raise ProgramError(f"line {self.line}: {n.value!r} is no number and no text")
     return n.value
@@ -150,6 +152,7 @@ def _binop(self, n):
     if (f := BINARY.get(type(n.op))) is None: raise ProgramError(f"line {self.line}: the operator {type(n.op).__name__} is not understood here")
     return self.weigh(f(self.ev(n.left), self.ev(n.right)))
 
+# %% ../nbs/01c_programs.ipynb #6e7dc650
 def _unary(self, n):
     v = self.ev(n.operand)
     if isinstance(n.op, ast.Not): return not v
@@ -178,7 +181,7 @@ def _compare(self, n):
 
 for k,f in dict(Constant=_constant, Name=_name, Attribute=_attribute, BinOp=_binop, UnaryOp=_unary, BoolOp=_boolop, Compare=_compare).items(): setattr(_Walk, "e_"+k, f)
 
-# %% ../nbs/01c_programs.ipynb #8f7f4664
+# %% ../nbs/01c_programs.ipynb #0ca83073
 def _list(self, n): return self.weigh([self.ev(x) for x in n.elts])
 def _tuple(self, n): return self.weigh(tuple(self.ev(x) for x in n.elts))
 def _choice(self, n): return self.ev(n.body if self.ev(n.test) else n.orelse)
@@ -202,6 +205,7 @@ def _comprehension(self, n):
     go(0); self.scope().clear(); self.scope().update(kept)    # its names end with it
     return self.weigh(out)
 
+# %% ../nbs/01c_programs.ipynb #c801ebe2
 def _call(self, n):
     name = n.func.attr if isinstance(n.func, ast.Attribute) and isinstance(n.func.value, ast.Name) and n.func.value.id=="math" else n.func.id if isinstance(n.func, ast.Name) else None
     if name is None: raise ProgramError(f"line {self.line}: only functions by their name are called, such as {', '.join(FUNCTIONS)}")
@@ -259,7 +263,7 @@ def _loop(self, turns, s):
 def _for(self, s): return _loop(self, (self.assign(s.target, x) for x in self.items(self.ev(s.iter))), s)
 def _while(self, s): return _loop(self, iter(lambda: bool(self.ev(s.test)), False), s)
 
-# %% ../nbs/01c_programs.ipynb #697dc309
+# %% ../nbs/01c_programs.ipynb #f0d89b84
 def _define(self, s):
     a = s.args
     if s.name not in ("solution", "solver") or a.args or a.posonlyargs or a.kwonlyargs or a.vararg or a.kwarg or s.decorator_list: raise ProgramError(f"line {self.line}: the one function that may be defined is solution() or solver(), without arguments")
@@ -280,7 +284,8 @@ def _return(self, s):
 def _import(self, s):
     known = {*FUNCTIONS, *CONSTANTS}
     if isinstance(s, ast.Import) and all(a.name=="math" and not a.asname for a in s.names): return
-    if not (isinstance(s, ast.ImportFrom) and s.module=="math" and not s.level and all(a.name in known and not a.asname for a in s.names)): raise ProgramError(f"line {self.line}: nothing is imported here but math, and of it {', '.join([*CONSTANTS, 'sqrt', 'floor', 'ceil', 'gcd'])}")
+    own = isinstance(s, ast.ImportFrom) and s.module=="math" and not s.level and all(a.name in known and not a.asname for a in s.names)
+    if not own: raise ProgramError(f"line {self.line}: nothing is imported here but math, and of it {', '.join([*CONSTANTS, 'sqrt', 'floor', 'ceil', 'gcd'])}")
     self.scope().update({a.name: CONSTANTS[a.name] for a in s.names if a.name in CONSTANTS})
 
 _Walk.block, _Walk.assign, _Walk.solve = _block, _assign, _solve
@@ -320,13 +325,14 @@ def run_program(
     if v is None: raise ProgramError("the answer is None: the program ends without a value")
     return v
 
-# %% ../nbs/01c_programs.ipynb #3bd12639
+# %% ../nbs/01c_programs.ipynb #68c298da
 _FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.S | re.M)
 _BEGINS = re.compile(r"(import math\b|from math import |def (solution|solver)\(|[A-Za-z_]\w*(\s*,\s*[A-Za-z_]\w*)*\s*([-+*/]|//|\*\*)?=(?!=)|print\(|(for|while|if) .*:)")
 
 def _longest(lines):
-    "As many lines as are a program"
-    while lines:
+    "As many lines as are a program, found by going back to before the first error, at most twenty times"
+    for _ in range(20):
+        if not lines: break
         try: _parsed("\n".join(lines)); return "\n".join(lines).rstrip()
         except ProgramError as e: at = re.search(r"line (\d+)", str(e)); lines = lines[:min(len(lines), int(at[1]) if at else len(lines))-1]
     return ""
@@ -335,18 +341,21 @@ def find_program(
     reply:str, # what a model said
 ):             # the program in it, "" where there is none
     "The first fenced block that is Python, or the lines from the first that can begin a program"
-    for word,code in _FENCE.findall(reply):
+    for word,code in _FENCE.findall(reply)[:20]:
         if word.lower() in ("", "python", "py", "python3") and (found := _longest(_dedent(code).split("\n"))): return found
-    lines = reply.split("\n")[:1000]
-    begins = [i for i,l in enumerate(lines) if _BEGINS.match(l)][:20]
-    return next(filter(None, (_longest(lines[i:]) for i in begins)), "")
+    lines = reply.split("\n")
+    begins = [i for i,l in enumerate(lines) if _BEGINS.match(l)][:5]
+    return next(filter(None, (_longest(lines[i:i+300]) for i in begins)), "")
 
 def _dedent(code):
     import textwrap
     return textwrap.dedent(code.expandtabs(4))
 
-# %% ../nbs/01c_programs.ipynb #38939528
-_WRITTEN = ((r"(?<=\d),(?=\d{3}(?!\d))", ""), (r"[$€£]", ""), (r"(?<![\d.])(\d+)\s+(\d+/\d+)(?![\d.])", r"(\1+\2)"), (r"(?<=[\d).%])\s*[xX×·]\s*(?=[\d(.])", "*"), ("÷", "/"), ("[−–]", "-"), (r"\^", "**"), (r"(?<=[\d.])\s*%(?!\s*[\d(])", "/100"), (r"(?<![\d.])0+(?=\d)", ""), (r"(?<=[\d)])\s*(?=\()", "*"))
+# %% ../nbs/01c_programs.ipynb #92c5ac23
+_WRITTEN = ( # as people write it -> as Python does
+    (r"(?<=\d),(?=\d{3}(?!\d))", ""), (r"[$€£]", ""), ("÷", "/"), ("[−–]", "-"), (r"\^", "**"), (r"(?<![\d.])0+(?=\d)", ""),
+    (r"(?<![\d.])(\d+)\s+(\d+/\d+)(?![\d.])", r"(\1+\2)"), (r"(?<=[\d).%])\s*[xX×·]\s*(?=[\d(.])", "*"),    # 1 1/2, and 2 x 3
+    (r"(\d[\d.]*|\.\d+)\s*%(?!\s*[\d(])", r"(\1/100)"), (r"(?<=[\d)])\s*(?=\()", "*"))                       # 20%, and 2(3+4)
 
 def calculate(
     expression:str, # such as "3*(4+5)/2" or "20% x $1,500"

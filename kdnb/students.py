@@ -125,6 +125,7 @@ def load_student(
 ):                # LM that can be trained, float32
     "Make the student that a recipe names"
     import torch
+    teacher = getattr(teacher, "first", teacher)    # several teachers as one: a student takes after the first
     if spec.startswith("layers:"):
         model = from_layers(teacher, pick_layers(spec[7:], teacher.model.config.num_hidden_layers))
     elif spec in TINY or spec.startswith("config:"):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from .recipe import DATA, TEACHERS, RecipeError, teacher_kind
 from .skills import DataError, hub_reachable
-from .replies import Reply, request_keys
+from .replies import Reply, clean, request_keys
 
 # %% ../nbs/03_teachers.ipynb #6f1a9273
 def seeded(seed):
@@ -208,7 +208,7 @@ def _say(self:LM,
     asked = [i for i,r in enumerate(out) if not r.why]
     sample = contrast[1] if contrast else type(self).generate
     said = sample(self, *([sides[i][k][0] for i in asked] for k in range(2 if contrast else 1)), temperature=temperature, max_new_tokens=max_new_tokens, seed=seed, on_event=on_event) if asked else []
-    for i,ids in zip(asked, said): out[i] = Reply(self.text(ids), "stop" if ids and ids[-1] in self.ends else "length", ids=ids, teacher=self.name, key=keys[i])
+    for i,ids in zip(asked, said): out[i] = Reply(clean(self.text(ids)), "stop" if ids and ids[-1] in self.ends else "length", ids=ids, teacher=self.name, key=keys[i])
     return out
 
 LM.say = _say
