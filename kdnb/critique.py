@@ -128,7 +128,7 @@ def listwise(
     "Ranked as a list, from several orders (as RankGPT asks, Sun et al. 2023)"
     w, rng, rows = e.wording("listwise"), _rng(e, "listwise"), _several(rows, e, o)
     shown = {(k, n): d for k,r in enumerate(rows) for n,d in enumerate(_orders(len(r["candidates"]), w.most, rng)) if len(d) > 1}
-    text = lambda k, d: w.examples([dict(number=n, text=rows[k]["candidates"][i]) for n,i in enumerate(d, 1)])
+    text = lambda k, d: w.joint.join(w.filled(w.shot or "{number}. {text}", dict(number=n, text=rows[k]["candidates"][i])) for n,i in enumerate(d, 1))
     got = {at: (x, _order(w, x, shown[at])) for at,(x,_) in _asked(e, o, w, {"number"}, [(at, rows[at[0]], dict(candidates=text(at[0], d))) for at,d in shown.items()]).items()}
     for at,(x,v) in got.items(): v or e.drop(rows[at[0]], "no number of an answer", x.text)
     ends = [(v[0][0], v[0][-1]) for _,v in got.values() if v]
