@@ -331,12 +331,13 @@ def _student_fits(s, teacher, kind):
         raise RecipeError(f"'student' is '{s}'; write layers:10 for ten layers of the teacher, layers:1/3 for a third, or layers:0,3,6 to name them")
     if s.startswith("config:") and not re.fullmatch(r"config:(layers|width|heads|mlp)=\d+(,(layers|width|heads|mlp)=\d+)*", s):
         raise RecipeError(f"'student' is '{s}'; write it like config:layers=2,width=64, with heads= and mlp= if you like")
-    if s in TINY_STUDENTS and not (kind in ("tiny", "replay:", "api:") or kind=="ensemble:" and "tiny" in [n for _,n in ensemble_parts(teacher)[0]]):
+    if kind=="ensemble:": first = ensemble_parts(teacher)[0][0][1]; return _student_fits(s, first, teacher_kind(first))    # a student takes after the first
+    if s in TINY_STUDENTS and kind not in ("tiny", "replay:", "api:"):
         raise RecipeError(f"'student' is {s}, which reads only the words of `tiny`; the teacher is `{teacher}`. "
                           "Use layers:N or config:layers=N,width=M, which share the teacher's tokenizer.")
     if s=="smollm2-135m" and kind=="tiny": raise RecipeError("'student' is smollm2-135m, whose words `tiny` does not share. Choose tiny-xs, tiny-s, tiny-m, layers:N or config:layers=N,width=M.")
-    if kind in ("replay:", "api:", "ensemble:") and s.startswith(("layers:","config:")):
-        why = dict([("replay:", "has recorded text and no model"), ("api:", "is a server and no model on this machine"), ("ensemble:", "is several")])[kind]
+    if kind in ("replay:", "api:") and s.startswith(("layers:","config:")):
+        why = {"replay:": "has recorded text and no model", "api:": "is a server and no model on this machine"}[kind]
         raise RecipeError(f"'student' is '{s}', made from the teacher; `{teacher}` {why}. Use hf:NAME, smollm2-135m or a folder.")
     if s in TINY_STUDENTS or s.startswith(("layers:","config:")) or s=="smollm2-135m": return
     if (s.startswith("hf:") and len(s) > 3) or Path(s).is_dir(): return
@@ -412,7 +413,8 @@ def _simple(cls, /,
         if k not in Stage.model_fields and (has := [o for o in OPTIONS if k in OPTIONS[o]]): raise RecipeError(f"'{k}' is an option of {', '.join(has)} and no field of a recipe. Write it under options: {{{k}: ...}} (-p options \"{{{k}: ...}}\")")
         if k not in Stage.model_fields: raise RecipeError(f"'{k}' is no field of a recipe. {nearest(k, [*Stage.model_fields, *SIMPLE])}")
     kind, only_text = teacher_kind(teacher), teacher_gives(teacher)=={"text"}
-    p = PRESETS["replay:" if only_text else "tiny" if kind=="ensemble:" and "tiny" in teacher else kind if kind in PRESETS else "llm"]
+    first = teacher_kind(ensemble_parts(teacher)[0][0][1]) if kind=="ensemble:" else kind
+    p = PRESETS["replay:" if only_text and first != "tiny" else first if first in PRESETS else "llm"]
     given, methods = [elicit] if isinstance(elicit, (str,dict)) else elicit or [], None
     if given: methods = [step(x)[0] for x in given]
     weights = {o: 1. for o in objective.split("+")} if isinstance(objective, str) else objective

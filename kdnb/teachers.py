@@ -10,7 +10,7 @@ __all__ = ['SMOL', 'seeded', 'pad', 'LM', 'takes_system', 'folded', 'draw', 'hea
 import contextlib, hashlib, importlib, itertools, os, shutil, subprocess, sys, tempfile, zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from .recipe import DATA, TEACHERS, RecipeError, teacher_kind
+from .recipe import DATA, TEACHERS, RecipeError, ensemble_parts, teacher_kind
 from .skills import DataError, hub_reachable
 from .replies import Reply, clean, request_keys
 
@@ -336,7 +336,8 @@ def model_config(name):
     from huggingface_hub import try_to_load_from_cache
     from types import SimpleNamespace
     kind, where = teacher_kind(name), name.removeprefix("hf:")
-    if kind in ("replay:", "api:", "ensemble:"): return None
+    if kind=="ensemble:": return model_config(ensemble_parts(name)[0][0][1])    # of the first, which a student takes after
+    if kind in ("replay:", "api:"): return None
     at = {"tiny": DATA/"tiny", "smollm2-135m": cache()/"smollm2-135m"}.get(kind, Path(where))/"config.json"
     if kind=="hf:" and not Path(where).is_dir():
         at = Path(try_to_load_from_cache(where, "config.json") or "")
