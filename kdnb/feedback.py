@@ -34,7 +34,7 @@ def answer_logps(
 ):               # (answers,) in nats, the sum over an answer's tokens
     "What a model gives to whole answers"
     def f(ids, mask, at, y, lengths):
-        h = lm.hidden(ids.to(lm.device), mask.to(lm.device))[at.to(lm.device)]
+        at = at.to(lm.device); h = lm.hidden(ids.to(lm.device), mask.to(lm.device), at)[at]
         return torch.stack([v.sum() for v in token_logps(h, lm.words, y.to(lm.device)).split(lengths)])
     return _in_batches(prompts, completions, batch, f)
 

@@ -168,7 +168,7 @@ def _say(student, aids, stage, rows, seed):
 
 def _logps(lm, v, head=None):
     "What a model gives to each token of a view, no gradient"
-    with torch.no_grad(): return token_logps(lm.hidden(v.ids, v.mask)[v.at], lm.words if head is None else head, v.y)
+    with torch.no_grad(): return token_logps(lm.hidden(v.ids, v.mask, v.at)[v.at], lm.words if head is None else head, v.y)
 
 def own_view(
     student:LM,   # who answers
@@ -185,7 +185,7 @@ def own_view(
     said = _say(student, aids, stage, rows, seed)
     v = view([r["prompt_ids"] for r in rows], said, student.device)
     if aids.teacher and set(stage.terms)-{"ce","reinforce","ppo"}:
-        with torch.no_grad(): v.states = aids.teacher.hidden(v.ids, v.mask)[v.at]
+        with torch.no_grad(): v.states = aids.teacher.hidden(v.ids, v.mask, v.at)[v.at]
     for o in stage.terms:
         if o in ("reinforce","ppo"): _value(o, v, student, aids, stage, rows, said)
         elif o=="minillm": _weigh(v, student, teacher_head, stage)
