@@ -178,7 +178,7 @@ def dataset(
 ):         # datasets.Dataset with `COLUMNS`, and those of `OPTIONAL` that hold something
     "Rows as a dataset"
     import datasets
-    value = lambda r, c: json.dumps(r["source"], ensure_ascii=False, sort_keys=True) if c=="source" and r.get("source") else r.get(c)
+    value = lambda r, c: r.get(c) if c != "source" else json.dumps(r["source"], ensure_ascii=False, sort_keys=True) if r.get("source") else None
     more = [c for c in OPTIONAL if any(value(r, c) not in (None, "", [], {}) for r in rows)]
     return datasets.Dataset.from_dict({c: [value(r, c) for r in rows] for c in (*COLUMNS, *more)})
 

@@ -3,6 +3,7 @@ import collections, json, os, random, signal, subprocess, time
 from pathlib import Path
 import datasets, pytest
 from conftest import KDNB
+from kdnb.skills import load_skill
 from kdnb.tiny import WORLD
 from test_api import serve    # a fixture
 
@@ -69,3 +70,25 @@ def test_refused_before_anything_loads(kdnb, tmp_path, monkeypatch, what):
 def test_methods_are_listed(kdnb):
     r = kdnb("methods"); assert r.returncode==0 and all(m in r.stdout for m in ("labeling","expansion","curation","feature","feedback","self_knowledge","filter"))
     r = kdnb("methods", "labeling"); assert "BM25" in r.stdout and "plain | cot | program | contrast" in r.stdout
+
+CHAINS = {  # steps, objective -> what every row must show
+    "new prompts": ([{"expansion": dict(n=8, novel=1)}, "labeling", {"filter": dict(right=True)}], "ce", lambda r: WORLD.says(r["prompt"], r["completion"])),
+    "curated": ([{"curation": dict(n=12, novel=1)}], "ce", lambda r: "curation" in r["method"]),
+    "pairs in words": (["labeling", {"feedback": dict(how="pairwise")}], "dpo", lambda r: r["chosen"] != r["rejected"] and r["judge"]=="tiny"),
+    "corrections": ([{"feedback": dict(how="correction")}], "ce", lambda r: r["completion"]==r["chosen"]),
+    "its own right answers, and the teacher's distribution": ([{"self_knowledge": dict(samples=6)}, {"filter": dict(right=True, diverse=2)}, "feature"], "fkl", lambda r: WORLD.says(r["prompt"], r["completion"]) and r["teacher"]=="layers:3"),
+    "its own reward": ([{"self_knowledge": dict(how="reward", samples=6)}], "dpo", lambda r: max(r["scores"]) > min(r["scores"])),
+    "failed prompts": ([{"expansion": dict(how="targeted", n=4, novel=1)}, "feature"], "fkl", lambda r: r["completion"]),
+}
+@pytest.mark.parametrize("name", CHAINS)
+def test_chains_are_trained_on(tmp_path, name):
+    "Every method, from the first step to the metrics; the same recipe gives the same rows, another round others"
+    from kdnb.elicit import elicit
+    from kdnb.recipe import Recipe, Stage
+    from kdnb.train import distill
+    steps, objective, holds = CHAINS[name]
+    s = Stage(elicit=steps, objective={objective: 1.}, samples=4, prompts=16, steps=3, batch=4, lr=1e-4, max_new_tokens=32, rounds=2)
+    r = Recipe(student="layers:3", stages=[s], evaluation=dict(every=0, prompts=2, samples=2, max_new_tokens=24)); run = distill(r, tmp_path)
+    first, second = (datasets.load_from_disk(str(run.folder/"knowledge"/f"stage0-round{i}")) for i in (0, 1))
+    assert run.state=="done" and len(run.history)==7 and all(holds(x) for x in first) and all(holds(x) for x in second) and first[:] != second[:]
+    assert first[:]==elicit(r)[:] and not {x["prompt"] for x in first} & {x["prompt"] for x in load_skill("tiny-tell").heldout}
