@@ -13,10 +13,15 @@ from .replies import clean
 from .knowledge import grown, row
 from .filters import _content, _same, copies, heuristics, novelty, refusals
 
-# %% ../nbs/05d_expansion.ipynb #49909bc3
+# %% ../nbs/05d_expansion.ipynb #e2c1e619
 _MARKUP = re.compile(r"</?(?:p|div|span|html|body|head|br|hr|ul|ol|li|a|b|i|h\d|script|style|table|t[rdh]|font|img)\b[^>\n]*>|<!--|&(?:nbsp|lt|gt|amp|quot);", re.I)
+_TALK = re.compile(r"\b(?:i'm|i am|i'd be) (?:ready|here|happy|glad) to (?:help|assist)|\bhow (?:can|may) i (?:help|assist) you|\bwhat task (?:can|would|do) (?:i|you)|\b(?:helpful|trained) (?:ai|assistant) (?:assistant )?named\b|\bas an ai\b", re.I)
 
-def _thumb(p): return "markup" if _MARKUP.search(p) else (heuristics([dict(prompt=p)])[0] or "").partition(": ")[0] or None
+def _thumb(p):
+    "The rule of thumb that a prompt breaks, if any"
+    if _MARKUP.search(p): return "markup"
+    if _TALK.search(p.replace("’", "'")): return "an assistant's talk"
+    return (heuristics([dict(prompt=p)])[0] or "").partition(": ")[0] or ("announces something that does not follow" if p.endswith(":") else None)
 
 def _rules(
     prompts, # the seeds'
@@ -47,7 +52,7 @@ def _newness(
         there[k] = p
     return f
 
-# %% ../nbs/05d_expansion.ipynb #f783d0a0
+# %% ../nbs/05d_expansion.ipynb #c13502ab
 def _bare(text):
     "A text without the quotation marks around its first line"
     text = clean(text).strip(); m = re.match(r'["“]([^"“”\n]+)["”]\s*(?:\n|$)', text)
@@ -60,13 +65,13 @@ def _heard(asks, e, o, once):
     except DataError as x: pairs, error = [], x
     for w in {a["by"].name: a["by"] for a,_ in pairs}.values():
         mine, gone = [(a, x) for a,x in pairs if a["by"] is w], len(e.drops)
-        try: out += [(a, x, _bare(g["prompt"])) for a,x,_ in e.read(mine, w) for g in w.all(x.text) if "prompt" in g]
+        try: out += [(a, x, _bare(g.get("prompt", ""))) for a,x,_ in e.read(mine, w) for g in w.all(x.text)]
         except DataError as x:
             if len(e.drops)-gone < len(mine): raise    # the pattern itself is at fault
             error = x
     return out, error
 
-# %% ../nbs/05d_expansion.ipynb #7d518b79
+# %% ../nbs/05d_expansion.ipynb #f6b2463d
 def _grow(
     e, o,       # Elicitation, and the step's options
     draw,       # f(k, new rows) -> at most k requests; none when there is nothing more to ask
@@ -89,7 +94,7 @@ def _grow(
     if error and not heard: raise error
     if len(new) < o["n"]:
         why = ", ".join(f"{n} {r}" for r,n in collections.Counter(d["reason"] for d in e.drops[gone:]).most_common()) or "nothing"
-        e.say(dict(kind="note", text=f"{e.step}: {len(new)} of {o['n']} new prompts after {sent} requests{', as many as `tries` allows' if sent==most else ''}; of {e.asked-asked} replies {len(new)/max(1, e.asked-asked):.0%} gave one. Turned away: {why}"))
+        e.say(dict(kind="note", text=f"{e.step}: {len(new)} of {o['n']} new prompts after {sent} requests{', as many as `tries` allows' if sent==most else ''}; {e.asked-asked} replies, a yield of {len(new)/max(1, e.asked-asked):.0%}. Turned away: {why}"))
     return new
 
 def _prompts(rows):
@@ -125,8 +130,8 @@ def _after_examples(rows, e, o, seeds, wording, own):
 
 def _self_instruct(rows, e, o): return _after_examples(rows, e, o, list(_prompts(rows)), "new_prompt", _OWN)
 
-# %% ../nbs/05d_expansion.ipynb #bd73d2c0
-_ECHO = re.compile(r"#[^#\n]{1,30}#|\b(?:given|rewritten|created|evolved|new|original|harder|rarer) (?:prompt|task)\b", re.I)
+# %% ../nbs/05d_expansion.ipynb #2e5ae8c7
+_ECHO = re.compile(r"#[^#\n]{1,30}#|\b(?:(?:given|rewritten|created|evolved|new|harder|rarer) (?:prompt|task)|(?:given|original|rewritten) text)\b", re.I)
 
 def _no_gain(a, p):
     "Why a text is no change of its parent"
