@@ -15,7 +15,7 @@ from .retrieve import chunks, documents
 from .filters import novelty
 from .knowledge import answered, grown, row
 
-# %% ../nbs/05e_curation.ipynb #54df83d8
+# %% ../nbs/05e_curation.ipynb #8da30b66
 def _values(attributes, i):
     "The i-th combination of values: the digits of a number in mixed radix"
     out = {}
@@ -30,20 +30,23 @@ def combinations(
 ):              # endless pairs: the number of a topic, and name -> value
     "Each topic once in every pass; each topic with each combination of values before one comes twice"
     count = math.prod(map(len, attributes.values()))
-    order, at = rng.sample(range(min(count, 10**18)), min(count, most)), list(range(firsts))
+    order, at = rng.sample(range(min(count, 10**18)), min(count, -(-most//firsts))), list(range(firsts))
     for turn in itertools.count():
         rng.shuffle(at)
         for t in at: yield t, _values(attributes, order[(t+turn) % len(order)])
 
-# %% ../nbs/05e_curation.ipynb #7279f03c
+# %% ../nbs/05e_curation.ipynb #474ee8b0
 def _attributes(e, o, w):
     "name -> different values, of which each request gets one"
     own = {"topic": o["topics"]} if o["topics"] and "{topic}" not in w.ask+w.system else {}
     found = {k: list(dict.fromkeys(vs)) for k,vs in {**own, **o["attributes"]}.items()}
-    if found and e.wording("attribute") and "{attributes}" not in w.ask+w.system: raise RecipeError(f"{e.step}: '{next(iter(found))}' is to vary what the teacher is asked, and the wording '{w.name}' ({w.where.split('/')[-1]}) has no slot {{attributes}}. Write it into its text, or leave attributes out")
+    if found and e.wording("attribute") and "{attributes}" not in w.ask+w.system:
+        raise RecipeError(f"{e.step}: '{next(iter(found))}' is to vary what the teacher is asked, and the wording '{w.name}' ({w.where.split('/')[-1]}) has no slot {{attributes}}. Write it into its text, or leave attributes out")
     return found
 
-def _told(e, attributes): "Attributes as the teacher is told them"; return "".join(e.wording("attribute").filled(e.wording("attribute").ask, dict(name=k, value=v)) for k,v in attributes.items())
+def _told(e, attributes):
+    "Attributes as the teacher is told them"
+    return "".join(e.wording("attribute").filled(e.wording("attribute").ask, dict(name=k, value=v)) for k,v in attributes.items())
 
 def _requests(
     e, o,    # Elicitation, the step's options
@@ -55,14 +58,16 @@ def _requests(
     "What the teacher is asked, one piece of meta-information after another"
     rng = random.Random(derive(e.recipe.seed, "curation", e.stage, e.round))
     for t,vs in combinations(len(values), _attributes(e, o, w), rng, o["n"]*o["tries"]):
-        yield dict(prompt=f"{slot}: {' '.join(values[t].split())[:80]}", value=values[t], source={**sources[t], **({"attributes": vs} if vs else {})}), w.messages(**{slot: values[t], "attributes": _told(e, vs)})
+        m = dict(prompt=f"{slot}: {' '.join(values[t].split())[:80]}", value=values[t], source={**sources[t], **({"attributes": vs} if vs else {})})
+        yield m, w.messages(**{slot: values[t], "attributes": _told(e, vs)})
 
-# %% ../nbs/05e_curation.ipynb #beb75e66
+# %% ../nbs/05e_curation.ipynb #610773ba
 def _same(text): return " ".join(text.lower().split())
 
 def _judge(e, o):
     "f(text, as it was read, reply) -> why it is no new row and what to show of it; None if it is one"
-    see, held = novelty(o["novel"]) if o["novel"] else (lambda text: None), {_same(r["prompt"]) for r in e.skill.heldout}
+    see = novelty(o["novel"]) if o["novel"] else lambda text: None
+    held = {_same(r["prompt"]) for r in e.skill.heldout}
     def f(text, read, x):
         if not re.search(r"\w", text): return "no word in it", x.text
         if x.finish=="length" and x.text.rstrip().endswith(read): return "cut off at the longest length", x.text
@@ -72,10 +77,12 @@ def _judge(e, o):
 
 def _short(e, o, out, asked, gone):
     "Say why there are fewer rows than were wanted"
+    if len(out) >= o["n"]: return
     why = ", ".join(f"{n} {r}" for r,n in Counter(d["reason"] for d in e.drops[gone:]).most_common())
-    if len(out) < o["n"]: e.say(dict(kind="note", text=f"{e.step}: {len(out)} of {o['n']} wanted, after {asked} requests ({o['tries']} for each wanted, at most); left out: {why or 'nothing'}. For more, give more topics or attributes, or raise tries, max_new_tokens or novel"))
+    e.say(dict(kind="note", text=f"{e.step}: {len(out)} of {o['n']} wanted, after {asked} requests ({o['tries']} for each wanted, at most); left out: {why}. "
+               "For more, give more topics or attributes, or raise tries, max_new_tokens or novel"))
 
-# %% ../nbs/05e_curation.ipynb #7292b162
+# %% ../nbs/05e_curation.ipynb #1b54a340
 def _waves(
     e, o,            # Elicitation, the step's options
     requests,        # endless pairs of meta-information and messages
@@ -85,9 +92,10 @@ def _waves(
     more=lambda m: True, # whether rows of this meta-information are still wanted
 ):                   # at most `n` rows
     "Ask until there are enough rows, or until it is enough"
-    out, fault, asked, gone, k, most = [], _judge(e, o), 0, len(e.drops), o["samples"] or e.s.samples, o["n"]*o["tries"]
-    while len(out) < o["n"] and asked < most:
-        size = min(math.ceil((o["n"]-len(out))*(asked+1)/(len(out)+1)), most-asked, max(32, min(o["n"], 10_000)))
+    out, asked, gone, fault = [], 0, len(e.drops), _judge(e, o)
+    n, k, most = o["n"], o["samples"] or e.s.samples, o["n"]*o["tries"]
+    while len(out) < n and asked < most:
+        size = min(math.ceil((n-len(out))*(asked+1)/(len(out)+1)), most-asked, max(32, min(n, 10_000)))    # what is missing over what was kept so far
         wave = list(itertools.islice((x for x in requests if more(x[0])), max(1, size//k))); asked += k*len(wave)
         try: heard = e.read(e.ask(wave, o), w)
         except DataError as x:    # one wave without a usable reply loses none of the rows before it
@@ -95,13 +103,13 @@ def _waves(
             e.say(dict(kind="note", text=f"{e.step}: a wave of {len(wave)} requests brought nothing. {x}")); continue
         for m,x,g in heard:
             text = clean(read := g.get(group, "")).strip(); r = row(text)
-            if len(out)==o["n"] or not more(m): e.drop(r, "more than were wanted")
+            if len(out)==n or not more(m): e.drop(r, "more than were wanted")
             elif why := fault(text, read, x): e.drop(r, *why)
             else: out.append(made(m, x, g, text))
     _short(e, o, out, asked, gone)
     return out
 
-# %% ../nbs/05e_curation.ipynb #e23748c9
+# %% ../nbs/05e_curation.ipynb #6837f3a5
 def _topics(e, o):
     "Different topics: the recipe's, the wordings', or the teacher's"
     if o["topics"]: return list(dict.fromkeys(o["topics"]))
@@ -113,13 +121,15 @@ def _topics(e, o):
         if x.finish=="length" and here and x.text.rstrip().endswith(here[-1]): here.pop()    # half a topic
         for t in here: found.setdefault(_same(t), t)
         here or e.drop(r, "no topic in the reply", x.text)
-    if not found: raise DataError(f"{e.step}: no topic in any of {len(asks)} replies. {'; '.join(repr(d['completion'][:120]) for d in e.drops[gone:][:3])}. Name topics in the recipe, such as topics: [cooking, history]")
+    if not found:
+        three = "; ".join(repr(d["completion"][:120]) for d in e.drops[gone:][:3])
+        raise DataError(f"{e.step}: no topic in any of {len(asks)} replies. Three of them: {three}. Name topics in the recipe, such as topics: [cooking, history]")
     e.say(dict(kind="note", text=f"{e.step}: the teacher named {len(found)} topics in {len(asks)} replies: {', '.join(list(found.values())[:8])}{', ...' if len(found) > 8 else ''}"))
     return list(found.values())
 
 def _prompted(m, x, g, text):
     "A row of a new prompt, with its answer where the reply holds one"
-    said = clean(g.get("completion", "")).strip(); source = {**m["source"], "writer": x.teacher, "request": x.key}
+    said, source = clean(g.get("completion", "")).strip(), {**m["source"], "writer": x.teacher, "request": x.key}
     return answered(row(text), x, "curation", source=source, completion=said, ids=None) if said else grown(row(text), "curation", source)
 
 def _on_topics(e, o):
@@ -127,25 +137,32 @@ def _on_topics(e, o):
     w = e.wording("from_topic"); _attributes(e, o, w); topics = _topics(e, o)
     return _waves(e, o, _requests(e, o, w, "topic", topics, [dict(topic=t) for t in topics]), w, _prompted)
 
-# %% ../nbs/05e_curation.ipynb #db56e770
+# %% ../nbs/05e_curation.ipynb #5d000bcd
+def _shown(e, w, **slots):
+    "What the student is shown: a wording in the skill's own template, under the system message of either"
+    return (w.messages(**slots)[:-1] or e.skill.messages("")[:-1])+e.skill.messages(w.filled(w.ask, slots))[-1:]
+
 def _on_labels(e, o):
     "Texts that deserve a label; the student is to name it"
-    w, ask = e.wording("from_label"), e.wording("label_prompt"); _attributes(e, o, w); labels = list(dict.fromkeys(o["labels"])); have = Counter()
+    w, ask, labels, have = e.wording("from_label"), e.wording("label_prompt"), list(dict.fromkeys(o["labels"])), Counter(); _attributes(e, o, w)
     if len(labels) < 2: raise RecipeError(f"'labels' is {o['labels']}: a text deserves one of several. Give two different ones or more, such as [positive, negative]")
     share = {l: o["n"]//len(labels)+(i < o["n"] % len(labels)) for i,l in enumerate(labels)}
     def made(m, x, g, text):
-        have[m["value"]] += 1
-        return answered(row(ask.filled(ask.ask, dict(text=text, labels=", ".join(labels))), gold=m["value"]), x, "curation", source={**m["source"], "text": text}, completion=m["value"], ids=None, finish="stop")
-    out = _waves(e, o, _requests(e, o, w, "label", labels, [dict(label=l) for l in labels]), w, made, "text", lambda m: have[m["value"]] < share[m["value"]])
+        l, slots = m["value"], dict(text=text, labels=", ".join(labels)); have[l] += 1
+        r = row(ask.filled(ask.ask, slots), gold=l, **({"conversation": _shown(e, ask, **slots)} if ask.system else {}))
+        return answered(r, x, "curation", source={**m["source"], "text": text}, completion=l, ids=None, finish="stop")
+    asks = _requests(e, o, w, "label", labels, [dict(label=l) for l in labels])
+    out = _waves(e, o, asks, w, made, "text", lambda m: have[m["value"]] < share[m["value"]])
     e.say(dict(kind="note", text=f"{e.step}: "+", ".join(f"{have[l]} {l}" for l in labels)))
     return out
 
-# %% ../nbs/05e_curation.ipynb #c5fc7987
+# %% ../nbs/05e_curation.ipynb #58b95862
 def _fits(e, o, asked, shown=None):
     "f(text) -> whether it can be read: by the teacher as it is asked, and by teacher and student as it is shown with question and answer"
-    room, read = o["max_new_tokens"] or e.s.max_new_tokens, lambda x: getattr(x, "tokenizer", None)
+    room, read = o["max_new_tokens"] or e.s.max_new_tokens, lambda x: hasattr(x, "prompt_ids") and hasattr(x, "context")    # a server's limit is not known
     readers = [(e.teacher, asked, room)]+([(e.teacher, shown, 2*room), (e.lm, shown, 2*room)] if shown else [])
-    return lambda text: all(len(text.split()) < x.context and len(x.prompt_ids(f(text)))+more <= x.context for x,f,more in readers if read(x))    # a word is a token or more
+    def f(text): return all(len(text.split()) < x.context and len(x.prompt_ids(asks(text)))+more <= x.context for x,asks,more in readers if read(x))    # a word is a token or more
+    return f
 
 def _pieces(text, fits):
     "A text, or even pieces of it that fit; a text without spaces cannot be cut"
@@ -155,7 +172,7 @@ def _pieces(text, fits):
         parts = min(n, max(parts+1, parts*5//4))
     return pieces
 
-# %% ../nbs/05e_curation.ipynb #f9fec59d
+# %% ../nbs/05e_curation.ipynb #a1f5d82a
 def _texts(e, o, w, slot, shown=None):
     "Different texts of a file, cut where they are too long; and where each comes from"
     longest = _told(e, {k: max(vs, key=len) for k,vs in _attributes(e, o, w).items()}); out, sources = [], []
@@ -164,22 +181,23 @@ def _texts(e, o, w, slot, shown=None):
         ps = _pieces(d, fits) if d else []
         if not ps: e.drop(dict(prompt=f"{slot}: {d[:80]}"), "longer than the models read, and without spaces to cut it at" if d else "an empty text")
         out += ps; sources += [{slot: i, **({"piece": j} if len(ps) > 1 else {})} for j in range(len(ps))]
-    if not out: raise DataError(f"{e.step}: none of the texts of {o['documents']} leaves the models room for an answer of {o['max_new_tokens'] or e.s.max_new_tokens} tokens. Lower max_new_tokens, or cut the texts into paragraphs")
+    if not out: raise DataError(f"{e.step}: none of the texts of {o['documents']} leaves the models room for a reply of {o['max_new_tokens'] or e.s.max_new_tokens} tokens. Lower max_new_tokens, or cut the texts into paragraphs")
     return out, sources
 
 def _on_documents(e, o):
     "Questions on documents"
     w, beside = e.wording("from_document"), e.wording("document_answer")
-    shown = lambda d, q="": (beside.messages()[:-1] or e.skill.messages("")[:-1])+e.skill.messages(beside.filled(beside.ask, dict(document=d, prompt=q)))[-1:]
+    shown = lambda d, q="": _shown(e, beside, document=d, prompt=q)
     texts, sources = _texts(e, o, w, "document", shown)
-    return _waves(e, o, _requests(e, o, w, "document", texts, sources), w, lambda m, x, g, text: {**_prompted(m, x, g, text), "conversation": shown(m["value"], text)})
+    made = lambda m, x, g, text: {**_prompted(m, x, g, text), "conversation": shown(m["value"], text)}
+    return _waves(e, o, _requests(e, o, w, "document", texts, sources), w, made)
 
 def _on_snippets(e, o):
     "Problems that snippets inspired"
     w = e.wording("from_snippet"); texts, sources = _texts(e, o, w, "snippet")
     return _waves(e, o, _requests(e, o, w, "snippet", texts, sources), w, _prompted)
 
-# %% ../nbs/05e_curation.ipynb #821b68fb
+# %% ../nbs/05e_curation.ipynb #98854e0d
 def _tried(ask, e, out):
     "What was heard; a turn without a usable reply loses none of the rows before it"
     try: return ask()
@@ -187,36 +205,41 @@ def _tried(ask, e, out):
         if not out: raise
         e.say(dict(kind="note", text=f"{e.step}: all dialogues that were left ended here. {x}")); return []
 
+def _said(d, role, text): return {**d, "conversation": [*d["conversation"], dict(role=role, content=text)], "talk": [*d["talk"], dict(role=role.capitalize(), text=text)]}
+
 def _replies(live, e, o, turn, out):
-    "Each dialogue with the assistant's reply, and its row at the end of `out`; those whose reply was whole"
+    "Dialogues with the assistant's reply, whose rows go to `out`; the talk goes on from its last whole sentence, if it has one"
     go_on = []
     for d,x in _tried(lambda: e.ask([(d, d["conversation"]) for d in live], o, once=True), e, out):
         said = clean(x.text).strip()
         if not said: e.drop(d, "empty reply", x.text); continue
-        r = answered(row(d["prompt"], conversation=d["conversation"]), x, "curation", source={**d["source"], "turn": turn}, completion=said, ids=x.ids if said==x.text else None); out.append(r)
-        if x.finish != "length": go_on.append({**d, "conversation": [*d["conversation"], dict(role="assistant", content=said)], "talk": [*d["talk"], dict(role="Assistant", text=said)]})
+        out.append(answered(row(d["prompt"], conversation=d["conversation"]), x, "curation", source={**d["source"], "turn": turn}, completion=said, ids=x.ids if said==x.text else None))
+        whole = said if x.finish != "length" else (re.match(r"(?s).*[.!?…。！？][\"”’')*]*", said) or [""])[0]
+        if whole: go_on.append(_said(d, "assistant", whole))
     return go_on
 
 def _next_messages(live, e, o, w, out):
     "Each dialogue with the user's next message"
-    go_on = []
-    for d,x,g in _tried(lambda: e.read(e.ask([(d, w.messages(dialogue=w.joint.join(w.filled(w.shot, t) for t in d["talk"][-w.most:]))) for d in live], o, once=True), w), e, out):
-        text = clean(read := g["prompt"]).strip()
-        why = "no word in it" if not re.search(r"\w", text) else "cut off at the longest length" if x.finish=="length" and x.text.rstrip().endswith(read) else "repeats an earlier message" if _same(text) in {_same(t["text"]) for t in d["talk"]} else ""
+    asks, go_on = [(d, w.messages(dialogue=w.joint.join(w.filled(w.shot, x) for x in d["talk"][-w.most:]))) for d in live], []
+    for d,x,g in _tried(lambda: e.read(e.ask(asks, o, once=True), w), e, out):
+        text = clean(read := g.get("prompt", "")).strip(); why = ""
+        if not re.search(r"\w", text): why = "no word in it"
+        elif x.finish=="length" and x.text.rstrip().endswith(read): why = "cut off at the longest length"
+        elif _same(text) in {_same(said["text"]) for said in d["talk"]}: why = "repeats an earlier message"
         if why: e.drop({**d, "prompt": d["talk"][-1]["text"]}, f"user's side: {why}", x.text)
-        else: go_on.append({**d, "prompt": text, "conversation": [*d["conversation"], dict(role="user", content=text)], "talk": [*d["talk"], dict(role="User", text=text)]})
+        else: go_on.append({**_said(d, "user", text), "prompt": text})
     return go_on
 
-# %% ../nbs/05e_curation.ipynb #1323ddca
+# %% ../nbs/05e_curation.ipynb #83dd19a6
 def _on_dialogues(e, o):
     "Dialogues: a row for each reply of the assistant"
-    w, nxt = e.wording("first_turn"), e.wording("next_turn"); _attributes(e, o, w); topics, out = _topics(e, o), []
-    first = _waves(e, o, _requests(e, o, w, "topic", topics, [dict(topic=t) for t in topics]), w, lambda m, x, g, text: grown(row(text), "curation", {**m["source"], "writer": x.teacher, "request": x.key}))
+    w, nxt, out = e.wording("first_turn"), e.wording("next_turn"), []; _attributes(e, o, w); topics = _topics(e, o)
+    first = _waves(e, o, _requests(e, o, w, "topic", topics, [dict(topic=t) for t in topics]), w, lambda m, x, g, text: _prompted(m, x, {}, text))
     live = [dict(prompt=r["prompt"], conversation=e.skill.messages(r["prompt"]), talk=[dict(role="User", text=r["prompt"])], source={"dialogue": i, **r["source"]}) for i,r in enumerate(first)]
     for turn in range(o["turns"]):
         if live and turn: live = _next_messages(live, e, o, nxt, out)
         if live: live = _replies(live, e, o, turn, out)
-    full = sum(r["source"]["turn"]==o["turns"]-1 for r in out); cut = sum(r["finish"]=="length" for r in out)
+    full, cut = sum(r["source"]["turn"]==o["turns"]-1 for r in out), sum(r["finish"]=="length" for r in out)
     e.say(dict(kind="note", text=f"{e.step}: {full} of {len(first)} dialogues have all {o['turns']} turns; {cut} replies of the assistant were cut off"+(": raise max_new_tokens" if cut else "")))
     return sorted(out, key=lambda r: (r["source"]["dialogue"], r["source"]["turn"]))
 
