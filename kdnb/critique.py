@@ -104,9 +104,9 @@ def pairwise(
 DRAWS, WINDOW = 2, 20 # orders that are drawn, each asked with its reverse; answers in one request at most, RankGPT's window
 
 def _orders(n, most, rng):
-    "Drawn orders of n candidates in parts of at most `most`, each part also reversed"
+    "Drawn orders of n candidates in parts of at most `most`, each part also reversed; none twice"
     drawn, parts = [rng.sample(range(n), n) for _ in range(DRAWS)], -(-n//max(2, min(most, WINDOW)))
-    return [x for d in drawn for i in range(parts) for x in (d[i::parts], d[i::parts][::-1])]
+    return list(dict.fromkeys(tuple(x) for d in drawn for i in range(parts) for x in (d[i::parts], d[i::parts][::-1])))
 
 def _ranks(numbers, n):
     "Reversed rank, 0 to 1, of each of n places, from the numbers (from 1) as they were read"
@@ -174,7 +174,7 @@ def steps_of(
 ):        # list of texts
     "Lines, else sentences, else what stands between ` , `; a bare number of a list, a bullet or a rule is no step and goes to the next"
     parts = text.splitlines()
-    if sum(bool(p.strip()) for p in parts) < 2: parts = re.split(r"(?<=[.!?])\s+(?=\W*[A-Z0-9])|(?<=[。！？])", text)
+    if sum(bool(p.strip()) for p in parts) < 2: parts = re.split(r"(?<!\b[A-Z]\.)(?<!\b[DJMS][rst]\.)(?<!\bMrs\.)(?<=[.!?])\s+(?=\W*[A-Z0-9])|(?<=[。！？])", text)    # not after Dr., Mr., St. or an initial
     if len(parts) < 2: parts = text.split(" , ")
     out, bare = [], ""
     for p in parts:
