@@ -188,7 +188,7 @@ def prompts_only(
     e,    # Elicitation
 ):        # datasets.Dataset
     "Rows to be answered by the student, later; the data's answer stands as the completion, for a judge"
-    out = [{**encoded({**r, "completion": r.get("gold") or "", "ids": None}, e), "completion_ids": [], "method": "prompts"} for r in rows]
+    out = [{**encoded({**r, "completion": r.get("gold") or "", "ids": None}, e), "completion_ids": [], "method": r.get("method") or "prompts"} for r in rows]
     fits = [r for r in out if len(r["prompt_ids"]) < e.lm.context]
     if not fits: raise DataError(f"none of the {len(out)} prompts fits into the {e.lm.context} tokens that {e.lm.name} reads")
     if len(fits) < len(out): e.say(dict(kind="note", text=f"dropped {len(out)-len(fits)} prompts longer than the {e.lm.context} tokens that {e.lm.name} reads; {len(fits)} kept"))

@@ -59,7 +59,7 @@ def asks(
         if o["system"]: before = [dict(role="system", content=o["system"][i % len(o["system"])])] + [m for m in before if m["role"] != "system"]
         text, found = looked(r["prompt"], last["content"])
         turns = [m for d in shots(r, i) for m in (dict(role="user", content=_wrapped(e, o["how"], e.skill.messages(d["prompt"])[-1]["content"])), dict(role="assistant", content=d["completion"]))]
-        shown = r if o["erase"] or not (o["system"] or found) else {**r, "conversation": [*before, dict(role="user", content=text)]}
+        shown = {**r, "conversation": None} if o["erase"] else {**r, "conversation": [*before, dict(role="user", content=text)]} if o["system"] or found else r
         out.append((shown, [*before, *turns, dict(role="user", content=_wrapped(e, o["how"], text))], {**({"documents": found} if found else {}), **({"shots": len(turns)//2} if turns else {})}))
     return out
 
