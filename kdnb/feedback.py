@@ -78,7 +78,9 @@ def ranked(
 ):              # the row with completion, chosen and rejected
     "A scored row: the best candidate is the completion, the worst is rejected; of equals the first and the last"
     order = sorted(range(len(r["candidates"])), key=lambda i: -r["scores"][i]); ids, best = r.get("candidate_ids") or [None]*len(order), order[0]
-    return grown(r, "feedback", source, completion=r["candidates"][best], ids=ids[best], chosen=r["candidates"][best], rejected=r["candidates"][order[-1]], judge=judge)
+    said, other = r["candidates"][best], r["candidates"][order[-1]]
+    stale = {} if said==r.get("completion") else dict.fromkeys(("finish", "rationale", "answer", "key", "top_tokens", "top_logps"))    # these belong to another answer
+    return grown(r, "feedback", source, **stale, completion=said, ids=ids[best], chosen=said, rejected=other if len(order) > 1 else None, judge=judge)
 
 def _scored(rows, e, o):
     "Candidates scored by the stage's judge"
