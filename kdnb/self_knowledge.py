@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['WAYS', 'JUDGMENTS', 'JUDGED_AT', 'ROOM', 'self_knowledge']
 
-# %% ../nbs/05g_self_knowledge.ipynb #7cf2f87c
+# %% ../nbs/05g_self_knowledge.ipynb #60eb4fc0
 import collections, json, math, re
 from .recipe import RecipeError
 from .skills import VERIFIERS, DataError
+from .programs import check_equations
 from .knowledge import OPTIONAL, Elicitation, _three, answered, grown
 from .labeling import gold_answer
 
-# %% ../nbs/05g_self_knowledge.ipynb #f4198def
+# %% ../nbs/05g_self_knowledge.ipynb #d3b83b18
 WAYS = {} # how -> f(rows, e, o) -> rows
 _ANSWERED = {"completion", "ids", "teacher", "seed", "temperature", *OPTIONAL} - {"conversation", "gold", "source"}
 
@@ -34,7 +35,7 @@ def self_knowledge(
     if o["principles"] and o["how"] not in ("principles", "reward"): raise RecipeError(f"'principles' are given, and self_knowledge by {o['how']} reads none. Choose how principles, or reward, which judges by them; or leave them out")
     before = len(e.drops); out = WAYS[o["how"]](rows if o["how"]=="reward" else _prompts(rows, e), e, o)
     if not out: raise DataError(f"{e.step}: nothing good came of {len(rows)} rows. "+(_three(e.drops[before:]) if e.drops[before:] else "There was nothing to ask"))
-    return out
+    return [{**r, "source": {**(r.get("source") or {}), "self_knowledge": o["how"]}} for r in out]
 
 # %% ../nbs/05g_self_knowledge.ipynb #f2b14b13
 def _under(talk, w, **slots):
@@ -69,15 +70,22 @@ def _check(rows, e):
         except ValueError as x: return f"cannot be checked: {x}"
     return why, "verifier" if verify else "gold", have
 
-# %% ../nbs/05g_self_knowledge.ipynb #eb3588b2
+# %% ../nbs/05g_self_knowledge.ipynb #890bd883
+def _reasons(text, e):
+    "The reasons in a reply, the answers that it states, and what is wrong with it by its own lights"
+    if "cot" not in e.words: return None, [a for a in [e.skill.parse(text) if e.skill.parse else text] if a], None
+    found = e.words["cot"].all(text); said, reasons = [g["answer"] for g in found if "answer" in g], found[0].get("rationale") if found else None
+    false = next((x for x,ok in check_equations(reasons or "") if not ok), None)
+    return reasons, said, None if not said else "no reasons before the answer" if not reasons else f"a false sum in its reasons: {false}" if false else None
+
 def _reasoned(pairs, e, why, **source):
     "Replies whose reasons end in what is right; the others are put aside"
-    cot, tag, out = e.words.get("cot"), ", with the hint" if source["hinted"] else "", []
+    tag, out = " (with the hint)" if source["hinted"] else "", []
     for r,x in pairs:
-        g = (cot.parse(x.text) or {}) if cot else dict(answer=e.skill.parse(x.text) if e.skill.parse else x.text)
-        bad = "no answer can be read" if not g.get("answer") else "no reasons before the answer" if cot and not g.get("rationale") else why(r, g["answer"])
-        if bad: e.drop(r, bad+tag, x.text)
-        else: out.append(answered(r, x, "self_knowledge", source=source, rationale=g.get("rationale"), answer=g["answer"]))
+        reasons, said, flaw = _reasons(x.text, e); wrong = [w for w in (why(r, a) for a in said) if w]
+        bad = "no answer can be read" if not said else "answers that contradict each other" if 0 < len(wrong) < len(said) else wrong[0] if wrong else flaw
+        if bad: head, *rest = bad.split(":", 1); e.drop(r, ":".join([head+tag, *rest]), x.text)
+        else: out.append(answered(r, x, "self_knowledge", source=source, rationale=reasons, answer=said[0]))
     return out
 
 def _again(left, e, o, why, checked, shape):
@@ -102,13 +110,22 @@ def _rationalised(rows, e, o):
 
 WAYS["rationalise"] = _rationalised
 
-# %% ../nbs/05g_self_knowledge.ipynb #d59d327d
+# %% ../nbs/05g_self_knowledge.ipynb #59d23ef7
+def _words(text): return re.findall(r"\w+", text.casefold())
+
+def _repeats(said, told, prompt, n):
+    "Whether n words in a row of what was told, or all of it if it is shorter, are said, and were not in the prompt"
+    w, said, prompt = _words(told), *(f" {' '.join(_words(x))} " for x in (said, prompt)); n = min(n, len(w))
+    return any(f" {run} " in said and f" {run} " not in prompt for run in (" ".join(w[i:i+n]) for i in range(len(w)-n+1)) if run)
+
 def _contrasted(rows, e, o):
     "Pairs of answers: the better one was asked to be good"
     good, bad = e.wording("good_prompt"), e.wording("bad_prompt")
     groups = collections.defaultdict(lambda: ([], []))
     for side,w in enumerate((good, bad)):
-        for r,x in e.ask([(r, _under(e.shown(r), w)) for r in rows], o, by="student"): groups[_key(e, r)][side].append((r, x))
+        for r,x in e.ask([(r, _under(e.shown(r), w)) for r in rows], o, by="student"):
+            if _repeats(x.text, w.filled(w.ask, dict(prompt="")), r["prompt"], 4): e.drop(r, "repeats the instruction", x.text)
+            else: groups[_key(e, r)][side].append((r, x))
     out = []
     for a,b in groups.values():
         for r,x in (a[len(b):] or b[len(a):]): e.drop(r, "the answer under the other instruction is missing", x.text)
@@ -119,14 +136,13 @@ def _contrasted(rows, e, o):
 
 WAYS["contrast"] = _contrasted
 
-# %% ../nbs/05g_self_knowledge.ipynb #d1990c8b
+# %% ../nbs/05g_self_knowledge.ipynb #fc940cea
 def _principled(rows, e, o):
     "Answers under principles, for prompts without them"
     w, rules = e.wording("principled"), o["principles"] or list(e.wording("principles").list)
-    plain = lambda text: " ".join(text.casefold().split()).rstrip(".")
     out = []
     for r,x in e.ask([(r, _under(e.shown(r), w, principles="\n".join(rules))) for r in rows], o, by="student"):
-        if any(plain(p) in plain(x.text) for p in rules): e.drop(r, "repeats a principle", x.text)
+        if any(_repeats(x.text, p, r["prompt"], 5) for p in rules): e.drop(r, "repeats a principle", x.text)
         else: out.append(answered(r, x, "self_knowledge", source=dict(principles=rules)))
     return out
 
