@@ -49,7 +49,7 @@ STEPS |= {
     "how":    (("self_instruct", "evolve", "rephrase", "targeted"), "new prompts after examples from a growing pool; prompts made harder or rarer (Evol-Instruct); prompts in other words; or more of the prompts that the student fails"),
     "n":      ((100, 1, 10_000_000), "new prompts wanted"),
     "shots":  ((4, 1, 64), "examples shown in each request"),
-    "novel":  ((.7, 0, 1), "a prompt is new if its ROUGE-L with every other is below this; 1 is any that is not equal (Self-Instruct: 0.7)"),
+    "novel":  ((.7, 0, 1), "a prompt is new if its ROUGE-L with every other is below this; at 0 and 1 all that is not equal is new (Self-Instruct: 0.7). In evolve it judges breadth alone, in rephrase nothing"),
     "tries":  ((10, 1, 1000), "requests for each prompt wanted, at most"),
     "kinds":  ("texts", "operations of evolve: constraint, deepen, concretise, steps, breadth; all by default"),
     "seeds":  ((True, False), "whether the seed prompts stay among the rows"), **ASKED},

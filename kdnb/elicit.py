@@ -70,10 +70,10 @@ def _prompt_steps(chain):
     return chain[:n]
 
 def _answer(rows, e):
-    "Answer what no step has answered: by the data, if it answers all, else by the teacher"
+    "Answer what no step has answered: by the data where it has an answer, else by the teacher"
+    if "labeling" not in e.s.methods: rows = [grown(r, "data", completion=r["gold"], ids=None) if not r.get("completion") and r.get("gold") else r for r in rows]
     open_ = [r for r in rows if not r.get("completion")]
     if not open_: return rows
-    if "labeling" not in e.s.methods and all(r.get("gold") for r in open_): return [r if r.get("completion") else grown(r, "data", completion=r["gold"], ids=None) for r in rows]
     e.step = "labeling"
     return [r for r in rows if r.get("completion")]+labeling(open_, e, step("labeling")[1])
 

@@ -205,6 +205,6 @@ def expansion(
     o,     # options, as in `STEPS`
 ):         # rows: the seeds, if they are wanted, and new ones
     "New prompts after old ones: D = {(x, y) | x ~ p_T(x | I ⊕ c), y ~ p_T(y | I ⊕ x)}, of which labeling makes the y (Xu et al. 2024, Eq. 4)"
-    if not o["novel"]: raise RecipeError("'novel' is 0: no two prompts have a ROUGE-L below 0, so nothing would be new. Choose 0.7, or 1 to turn away equal prompts alone")
+    o = {**o, "novel": o["novel"] or 1.}    # 0 turns the bound off, and equal prompts are never new
     new = dict(self_instruct=_self_instruct, evolve=_evolve, rephrase=_rephrase, targeted=_targeted)[o["how"]](rows, e, o)
     return ([*rows] if o["seeds"] or new is None else [])+(new or [])
