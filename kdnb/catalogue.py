@@ -52,7 +52,7 @@ STEPS |= {
     "novel":  ((.7, 0, 1), "a prompt is new if its ROUGE-L with every other is below this; at 0 and 1 all that is not equal is new (Self-Instruct: 0.7). In evolve it judges breadth alone, in rephrase nothing"),
     "tries":  ((10, 1, 1000), "requests for each prompt wanted, at most"),
     "kinds":  ("texts", "operations of evolve: constraint, deepen, concretise, steps, breadth; all by default"),
-    "seeds":  ((True, False), "whether the seed prompts stay among the rows"), **ASKED},
+    "seeds":  ((True, False), "whether the seed prompts stay among the rows"), **ASKED, "samples": ((1, 1, 10_000), "replies to each request")},
 "curation": {
     "how":        (("topics", "labels", "documents", "snippets", "dialogues"), "prompts about topics; texts that deserve a label; questions on documents; problems inspired by snippets; or dialogues of two sides"),
     "n":          ((100, 1, 10_000_000), "rows wanted"),
@@ -62,7 +62,7 @@ STEPS |= {
     "documents":  ("file", "a file of documents or of snippets"),
     "novel":      ((.7, 0, 1), "as in expansion"),
     "tries":      ((10, 1, 1000), "as in expansion"),
-    "turns":      ((2, 1, 50), "replies of each side in a dialogue"), **ASKED},
+    "turns":      ((2, 1, 50), "replies of each side in a dialogue"), **ASKED, "samples": ((1, 1, 10_000), "replies to each request")},
 "feature": {},
 }
 
