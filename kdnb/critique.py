@@ -204,7 +204,7 @@ def steps(
     return out
 
 # %% ../nbs/05f_critique.ipynb #3c41aa30
-def _answers(rows, e, o): "One row an answer"; return [{**r, "completion": c, "ids": i} for r in with_candidates(rows, e, o) for c,i in zip(r["candidates"], r["candidate_ids"])]
+def _answers(rows, e, o): "One row an answer"; return [{**r, "completion": c, "ids": i, **r["told"][c]} for r in with_candidates(rows, e, o) for c,i in zip(r["candidates"], r["candidate_ids"])]
 def _preferred(r, x, text, source, reasons):
     "A row that prefers the teacher's version"
     whole = text==x.text.strip(); was = {k: v for k,v in r.items() if k not in ("rationale", "answer", "top_tokens", "top_logps")}    # what belongs to the student's answer alone

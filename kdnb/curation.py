@@ -12,7 +12,7 @@ from .recipe import RecipeError, derive
 from .skills import DataError
 from .replies import clean
 from .retrieve import chunks, documents
-from .filters import novelty
+from .filters import _same, novelty
 from .knowledge import answered, grown, row
 
 # %% ../nbs/05e_curation.ipynb #8da30b66
@@ -62,8 +62,6 @@ def _requests(
         yield m, w.messages(**{slot: values[t], "attributes": _told(e, vs)})
 
 # %% ../nbs/05e_curation.ipynb #610773ba
-def _same(text): return " ".join(text.lower().split())
-
 def _judge(e, o):
     "f(text, as it was read, reply) -> why it is no new row and what to show of it; None if it is one"
     see = novelty(o["novel"]) if o["novel"] else lambda text: None

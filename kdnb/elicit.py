@@ -14,7 +14,7 @@ from .skills import DataError, load_skill
 from .teachers import LM, load_teacher
 from .students import load_student
 from .replies import Recorded
-from .filters import sift, tell
+from .filters import _same, sift, tell
 from .card import card, card_text, sample_page
 from .knowledge import COLUMNS, Elicitation, answered, dataset, feature, fitting, grown, numbered, positions, prompts_only, row, same_tokens
 from .labeling import labeling
@@ -39,15 +39,13 @@ METHODS = dict(labeling=labeling, expansion=expansion, curation=curation, featur
 assert METHODS.keys()==KNOWN.keys()
 
 # %% ../nbs/09c_elicit.ipynb #b82af4f7
-def _plain(text): return " ".join(text.lower().split())
-
 def _unseen(rows, e):
     "Rows whose prompts are not held out"
-    held = {_plain(r["prompt"]) for r in e.skill.heldout}
-    seen = [r for r in rows if _plain(r["prompt"]) in held]
+    held = {_same(r["prompt"]) for r in e.skill.heldout}
+    seen = [r for r in rows if _same(r["prompt"]) in held]
     for r in seen: e.drop(r, "equals a held-out prompt")
     if seen: e.say(dict(kind="note", text=f"{e.step}: dropped {len(seen)} rows whose prompts are held out for evaluation, such as {seen[0]['prompt'][:60]!r}"))
-    return [r for r in rows if _plain(r["prompt"]) not in held]
+    return [r for r in rows if _same(r["prompt"]) not in held]
 
 # %% ../nbs/09c_elicit.ipynb #7b8d5e1a
 def _steps(rows, e, chain):
@@ -75,12 +73,14 @@ def _answer(rows, e):
     open_ = [r for r in rows if not r.get("completion")]
     if not open_: return rows
     e.step = "labeling"
-    return [r for r in rows if r.get("completion")]+labeling(open_, e, step("labeling")[1])
+    how = [o for name,o in e.s.chain if name=="labeling"]    # as the recipe's own labeling asks, if it has one
+    return [r for r in rows if r.get("completion")]+labeling(open_, e, how[-1] if how else step("labeling")[1])
 
 # %% ../nbs/09c_elicit.ipynb #ca57cfd7
 def _chain(e):
     "A stage's rows, from its seeds to token ids"
     s = e.s; rows = [row(r["prompt"], gold=r.get("completion")) for r in e.skill.seeds[:s.prompts or None]]
+    if s.share==1 and "ce" not in s.terms and (idle := [m for m in s.methods[len(_prompt_steps(s.chain)):] if m not in ("feature", "feedback")]): e.say(dict(kind="note", text=f"'on_policy' is 1: the student answers while it trains, so {', '.join(idle)} are not asked for"))
     if s.share==1 and "ce" not in s.terms: return prompts_only(_steps(rows, e, _prompt_steps(s.chain)), e)
     rows = _answer(_steps(rows, e, s.chain), e)
     if "ranking" in s.families: rows = referenced(rows, e)
@@ -114,13 +114,16 @@ def elicited(
     student = student or (lambda: load_student(recipe.student, teacher, recipe.seed, on_event=on_event))
     e = Elicitation(recipe, len(recipe.stages)-1 if held else stage, round, skill, teacher, lm or (teacher if isinstance(teacher, LM) else None), student, reward, say, split=split)    # a recipe has one held-out set: what its last stage learns from
     e.lm = e.lm or e.learner()
-    return (_heldout if held else _chain)(e), e
+    try: return (_heldout if held else _chain)(e), e
+    except Exception as x: x.drops = e.drops+list(getattr(x, "drops", ())); raise    # what was left out can be looked at, also where nothing was left
 
 def elicit(recipe, stage=0, round=0, teacher=None, lm=None, split="seeds", on_event=None, student=None, reward=None):
     "Elicit a stage's knowledge: a datasets.Dataset with `COLUMNS` of `05_knowledge`. Parameters as in `elicited`"
     return elicited(recipe, stage, round, teacher, lm, split, on_event, student, reward)[0]
 
 # %% ../nbs/09c_elicit.ipynb #3601931d
+def _write_drops(folder, drops): (Path(folder)/"drops.jsonl").write_text("".join(json.dumps(d)+"\n" for d in drops), encoding="utf-8")
+
 def tell_of(
     folder, # where
     rows,   # datasets.Dataset
@@ -129,7 +132,7 @@ def tell_of(
     "Beside the rows: a card, and what was left out"
     about = card(rows, e.drops, e.recipe, e.skill, e.skill.heldout if e.split=="seeds" else (), e.asked, getattr(e.teacher, "spent", None))
     (Path(folder)/"README.md").write_text(card_text(about), encoding="utf-8")
-    (Path(folder)/"drops.jsonl").write_text("".join(json.dumps(d)+"\n" for d in e.drops), encoding="utf-8")
+    _write_drops(folder, e.drops)
     return about
 
 def conversations(
@@ -153,7 +156,9 @@ def collect(
     say = on_event or (lambda event: None); folder = Path(out)/f"{recipe.run_id}-stage{stage}"; folder.mkdir(parents=True, exist_ok=True)
     (folder/"recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
     teacher = teacher or load_teacher(recipe.teacher, on_event=on_event, data=recipe.data, api=recipe.api)
-    rows, e = elicited(recipe, stage, teacher=Recorded(teacher, folder/"replies.jsonl") if record or "api:" in recipe.teacher else teacher, on_event=on_event)
+    if stage: say(dict(kind="note", text=f"the stages before {stage} are not trained here: where the student is asked, it is as the recipe makes it"))
+    try: rows, e = elicited(recipe, stage, teacher=Recorded(teacher, folder/"replies.jsonl") if record or "api:" in recipe.teacher else teacher, on_event=on_event)
+    except Exception as x: _write_drops(folder, getattr(x, "drops", ())); raise
     tmp = folder/"data.parquet.tmp"; rows.to_parquet(str(tmp)); os.replace(tmp, folder/"data.parquet")
     tell_of(folder, rows, e)
     (folder/"samples.html").write_text(sample_page(rows, f"{len(rows)} rows from {recipe.teacher}: {' > '.join(recipe.stages[stage].methods)}", e.skill), encoding="utf-8")

@@ -12,7 +12,7 @@ from torch import nn
 from .recipe import RecipeError
 from .skills import DataError
 from .teachers import LM
-from .knowledge import Elicitation, answered, grown, positions, with_candidates
+from .knowledge import Elicitation, grown, positions, with_candidates
 from .critique import JUDGMENTS
 from .fused import token_logps
 from .ranking import LEAST_CANDIDATES, check_preferences
@@ -62,13 +62,13 @@ def judge(
     lm:LM,         # whose tokenizer reads the answers; the teacher itself for `teacher`
     skill=None,    # for verifier
     reward=None,   # a `RewardModel`, for reward
-):                 # f(rows, completions) -> (answers,) scores; rows have prompt, prompt_ids and perhaps completion
+):                 # f(rows, completions) -> (answers,) scores; rows have prompt, prompt_ids, and perhaps gold and the answer that was read
     "Who scores an answer"
     ids = lambda rows: [r["prompt_ids"] for r in rows]
     if how=="teacher": return lambda rows, completions: answer_logps(lm, ids(rows), completions)/torch.tensor([len(c) for c in completions])
     if how=="reward": return lambda rows, completions: reward.rate(ids(rows), completions)
     if skill.verify is None: raise RecipeError(f"'judge' is verifier, and the skill {skill.name} has no check of answers. Choose judge teacher, or a skill with a verifier")
-    return lambda rows, completions: torch.tensor([float(skill.right(r["prompt"], lm.text(c), r["gold"] if "gold" in r else r.get("completion"))) for r,c in zip(rows, completions)])
+    return lambda rows, completions: torch.tensor([float(skill.right(r["prompt"], lm.text(c), r.get("gold"), r.get("read")) or 0) for r,c in zip(rows, completions)])
 
 # %% ../nbs/09b_feedback.ipynb #d9db117e
 def ranked(
@@ -76,19 +76,24 @@ def ranked(
     judge,      # who scored
     **source,   # what else is to be said
 ):              # the row with completion, chosen and rejected
-    "A scored row: the best candidate is the completion, the worst is rejected; of equals the first and the last"
+    "A scored row: the best candidate is the completion. It is chosen and the worst rejected, if their scores differ"
     order = sorted(range(len(r["candidates"])), key=lambda i: -r["scores"][i]); ids, best = r.get("candidate_ids") or [None]*len(order), order[0]
     said, other = r["candidates"][best], r["candidates"][order[-1]]
-    stale = {} if said==r.get("completion") else dict.fromkeys(("finish", "rationale", "answer", "key", "top_tokens", "top_logps"))    # these belong to another answer
-    return grown(r, "feedback", source, **stale, completion=said, ids=ids[best], chosen=said, rejected=other if len(order) > 1 else None, judge=judge)
+    own = (r.get("told") or {}).get(said) or ({} if said==r.get("completion") else dict.fromkeys(("finish", "rationale", "answer", "key", "top_tokens", "top_logps")))    # what belongs to this answer
+    differ = r["scores"][best] > r["scores"][order[-1]]
+    return grown(r, "feedback", source, **own, completion=said, ids=ids[best], chosen=said if differ else None, rejected=other if differ else None, judge=judge)
 
 def _scored(rows, e, o):
     "Candidates scored by the stage's judge"
     s, lm = e.s, e.teacher if e.s.judge=="teacher" else e.lm
     rows = [{**r, "prompt_ids": lm.prompt_ids(e.shown(r)), "candidate_ids": [c or lm.completion_ids(x) for x,c in zip(r["candidates"], r["candidate_ids"])]} for r in with_candidates(rows, e, o)]
+    if s.judge=="verifier" and e.skill.compares:
+        for r in rows: r.get("gold") or e.drop(r, "no gold answer, and the skill's check compares with one")
+        bare, rows = len(rows), [r for r in rows if r.get("gold")]
+        if bare and not rows: raise DataError(f"none of {bare} prompts has an answer in the data, and the check of {e.skill.name} compares with one. Choose judge teacher, or data with completions")
     fits = [r for r in rows if len(r["prompt_ids"])+max(map(len, r["candidate_ids"])) <= lm.context]
     for r in rows: r in fits or e.drop(r, f"longer than the {lm.context} tokens that {lm.name} reads")
-    flat = [(r, c) for r in fits for c in r["candidate_ids"]]
+    flat = [({**r, "read": r["told"][x].get("answer")}, c) for r in fits for x,c in zip(r["candidates"], r["candidate_ids"])]
     scores = iter(judge(s.judge, lm, e.skill, e.reward)([r for r,_ in flat], [c for _,c in flat]).tolist()) if flat else iter(())
     return [ranked({**r, "scores": [next(scores) for _ in r["candidate_ids"]]}, s.judge if s.judge != "teacher" else e.teacher.name) for r in fits]
 
@@ -101,7 +106,7 @@ def _against_gold(rows, e, o):
     out = []
     for r,x in e.ask([(r, e.shown(r)) for r in have], o, by="student"):
         if x.text.strip()==r["gold"].strip(): e.drop(r, "the student says what the data says", x.text)
-        else: out.append(ranked({**answered(r, x, ""), "method": r.get("method", ""), "candidates": [r["gold"], x.text], "candidate_ids": [None, x.ids], "scores": [1., 0.]}, "gold"))
+        else: out.append(ranked({**r, "candidates": [r["gold"], x.text], "candidate_ids": [None, x.ids], "scores": [1., 0.], "told": {r["gold"]: dict(teacher="", key=None, seed="", finish=None)}}, "gold", rejected_by=x.teacher))
     return out
 
 def feedback(
@@ -113,7 +118,8 @@ def feedback(
     how = dict(judge=_scored, gold=_against_gold) | JUDGMENTS
     out = how[o["how"]](rows, e, o)
     if o["how"] in JUDGMENTS: out = [ranked(r, e.teacher.name, how=o["how"]) for r in out]
-    keep = [r for r in out if max(r["scores"])-min(r["scores"]) >= o["margin"]]
+    keep = [r for r in out if max(r["scores"])-min(r["scores"]) >= o["margin"]]; even = sum(r["chosen"] is None for r in keep)
+    if even: e.say(dict(kind="note", text=f"{e.step}: {even} of {len(keep)} rows have no better and no worse candidate, so nothing is chosen or rejected in them"))
     for r in out: r in keep or e.drop(r, f"best and worst differ by less than {o['margin']:g}")
     return keep
 

@@ -33,14 +33,13 @@ def right(
     "Rows whose answer, or else whose completion, the skill holds to be right"
     if skill is None or skill.verify is None:
         raise RecipeError(f"the filter 'right' needs a skill that can tell right from wrong, and {'there is none' if skill is None else repr(skill.name)+' has no verifier'}. Give its skill.yaml a verifier ({', '.join(VERIFIERS)}), or choose 'majority', which needs none")
-    compares = skill.verify in VERIFIERS.values(); gold = lambda r: None if r.get("gold") is None else str(r["gold"])
+    compares = skill.compares; gold = lambda r: None if r.get("gold") is None else str(r["gold"])
     if compares and rows and not any(gold(r) for r in rows): raise RecipeError(f"the filter 'right' compares with the data's own answers, and none of the {len(rows)} rows has one (gold). Use data with completions, or choose 'majority'")
     def why(r):
         if compares and not gold(r): return "no gold answer to compare with"
         try:
-            if r.get("answer") is not None: return None if skill.verify(_prompt(r), str(r["answer"]), gold(r)) else "wrong"    # a step has read it already
-            if skill.parse and skill.parse(_said(r)) is None: return "no answer can be read"
-            return None if skill.right(_prompt(r), _said(r), gold(r)) else "wrong"
+            if r.get("answer") is None and skill.parse and skill.parse(_said(r)) is None: return "no answer can be read"
+            return None if skill.right(_prompt(r), _said(r), gold(r), r.get("answer")) else "wrong"
         except ValueError as e: return f"cannot be checked: {e}"
     return [why(r) for r in rows]
 
@@ -217,11 +216,11 @@ _EMPTY = frozenset("a an the and or but nor so if then than as at by for from in
 
 def _content(text): return [w for w in _words(text) if w not in _EMPTY]
 def _context(row):
-    src = row.get("source") if isinstance(row.get("source"), dict) else {}
-    return " ".join(str(t) for t in (_prompt(row), row.get("context"), src.get("context"), src.get("document"), src.get("documents")) if t)
+    "What the student is shown"
+    return " ".join([_prompt(row), *(m["content"] for m in row.get("conversation") or ())])
 
 def overlap(
-    rows,    # dicts with prompt, completion, and perhaps context or source
+    rows,    # dicts with prompt, completion, and perhaps conversation
     setting, # least share of the completion's content words that must stand in what was read, such as 0.6
     **_,     # what other filters are told
 ):           # for each row None, or why it goes

@@ -9,7 +9,7 @@ __all__ = ['COLUMNS', 'OPTIONAL', 'row', 'grown', 'Elicitation', 'same_tokens', 
 # %% ../nbs/05_knowledge.ipynb #bf0c5710
 import collections, hashlib, json
 from dataclasses import dataclass, field
-from .recipe import Recipe, RecipeError, derive
+from .recipe import OBJECTIVES, Recipe, RecipeError, derive
 from .skills import DataError
 from .teachers import LM, pad
 from .wordings import wording, wordings_of
@@ -121,13 +121,17 @@ def _read(self:Elicitation,
 
 Elicitation.read = _read
 
+_OF_AN_ANSWER = ("answer", "rationale", "finish", "key", "teacher", "seed", "temperature", "top_tokens", "top_logps")
+_OF_MANY = ("candidates", "candidate_ids", "scores", "reasons", "chosen", "rejected", "judge", "told")
+
 def answered(
     r,         # a row
     reply,     # a Reply
     method,    # the step
     **fields,  # what else changed, such as rationale
 ):             # a new row
-    "A row that has been answered"
+    "A row that has been answered: what belonged to an earlier answer, or to a choice among several, goes"
+    r = {k: v for k,v in r.items() if k not in _OF_AN_ANSWER+_OF_MANY}
     top = dict(top_tokens=[[t for t,_ in at] for at in reply.top], top_logps=[[v for _,v in at] for at in reply.top]) if reply.top else {}
     return grown(r, method, **{"completion": reply.text, "ids": reply.ids, "finish": reply.finish, "teacher": reply.teacher, "key": reply.key, "seed": str(reply.seed), "temperature": float(reply.temperature), **top, **fields})
 
@@ -188,6 +192,11 @@ def prompts_only(
     e,    # Elicitation
 ):        # datasets.Dataset
     "Rows to be answered by the student, later; the data's answer stands as the completion, for a judge"
+    if e.s.judge=="verifier" and any(OBJECTIVES[o][1]=="reward" for o in e.s.terms) and e.skill.compares:
+        for r in rows: r.get("gold") or e.drop(r, "no gold answer, and the skill's check compares with one")
+        bare, rows = len(rows), [r for r in rows if r.get("gold")]
+        if not rows: raise DataError(f"none of {bare} prompts has an answer in the data, and the check of {e.skill.name} compares with one. Choose judge teacher, or data with completions")
+        if len(rows) < bare: e.say(dict(kind="note", text=f"dropped {bare-len(rows)} prompts without an answer in the data, with which the check of {e.skill.name} compares; {len(rows)} kept"))
     out = [{**encoded({**r, "completion": r.get("gold") or "", "ids": None}, e), "completion_ids": [], "method": r.get("method") or "prompts"} for r in rows]
     fits = [r for r in out if len(r["prompt_ids"]) < e.lm.context]
     if not fits: raise DataError(f"none of the {len(out)} prompts fits into the {e.lm.context} tokens that {e.lm.name} reads")
@@ -196,11 +205,11 @@ def prompts_only(
 
 # %% ../nbs/05_knowledge.ipynb #0423a7d9
 def _merged(groups):
-    "One row a prompt, with its different answers"
+    "One row a prompt, with its different answers; `told` says of each what a row says of its answer"
     for rs in groups.values():
-        texts = {}
-        for r in rs: texts.setdefault(r["completion"], r.get("ids"))
-        yield {**rs[0], "candidates": list(texts), "candidate_ids": list(texts.values())}
+        texts, told = {}, {}
+        for r in rs: texts.setdefault(r["completion"], r.get("ids")); told.setdefault(r["completion"], {k: r.get(k) for k in _OF_AN_ANSWER})
+        yield {**rs[0], "candidates": list(texts), "candidate_ids": list(texts.values()), "told": told}
 
 def with_candidates(
     rows, # rows
@@ -209,9 +218,10 @@ def with_candidates(
 ):        # one row a prompt, with `candidates`: different texts, and `candidate_ids` where they are known
     "Gather different answers to each prompt, or ask for them"
     groups, have = collections.defaultdict(list), [r for r in rows if r.get("completion") and r.get("method")]
-    if not have:
+    ask = [r for r in rows if not (r.get("completion") and r.get("method"))]
+    if ask:
         by = {"student": ["student"], "teacher": ["teacher"], "both": ["teacher", "student"]}[e.s.answers_by]; each = -(-(o.get("samples") or e.s.samples)//len(by))
-        have = [answered(r, x, "candidates") for b in by for r,x in e.ask([(r, e.shown(r)) for r in rows], {**o, "samples": each}, by=b)]
+        have = have+[answered(r, x, "candidates") for b in by for r,x in e.ask([(r, e.shown(r)) for r in ask], {**o, "samples": each}, by=b)]
     for r in have: groups[json.dumps(e.shown(r))].append(r)
     return list(_merged(groups))
 

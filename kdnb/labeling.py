@@ -57,10 +57,11 @@ def asks(
     for i,r in enumerate(rows):
         *before, last = e.shown(r)
         if o["system"]: before = [dict(role="system", content=o["system"][i % len(o["system"])])] + [m for m in before if m["role"] != "system"]
-        text, found = looked(r["prompt"], last["content"])
+        text, found = looked(r["prompt"], last["content"]); few = e.wording("few_shot") if o["shots"] else None
         turns = [m for d in shots(r, i) for m in (dict(role="user", content=_wrapped(e, o["how"], e.skill.messages(d["prompt"])[-1]["content"])), dict(role="assistant", content=d["completion"]))]
         shown = {**r, "conversation": None} if o["erase"] else {**r, "conversation": [*before, dict(role="user", content=text)]} if o["system"] or found else r
-        out.append((shown, [*before, *turns, dict(role="user", content=_wrapped(e, o["how"], text))], {**({"documents": found} if found else {}), **({"shots": len(turns)//2} if turns else {})}))
+        ask = few.filled(few.ask, dict(prompt=text)) if few else text
+        out.append((shown, [*before, *turns, dict(role="user", content=_wrapped(e, o["how"], ask))], {**({"documents": found} if found else {}), **({"shots": len(turns)//2} if turns else {})}))
     return out
 
 # %% ../nbs/05c_labeling.ipynb #cc5e0165
@@ -81,6 +82,16 @@ def _learnt(r, x, g, e, o):
     task = lambda name, said: answered(r, x, "labeling", source=dict(task=name), **own, completion=said, ids=None, conversation=[*e.shown(r)[:-1], dict(role="user", content=e.wording(f"task_{name}").filled(e.wording(f"task_{name}").ask, dict(prompt=e.shown(r)[-1]["content"])))])
     return [task("answer", g["answer"]), task("rationale", g["rationale"])]
 
+# %% ../nbs/05c_labeling.ipynb #3de0634e
+def _afresh(rows, e):
+    "One row a question, answers of earlier steps put away"
+    new, seen = [], {}
+    for r in rows:
+        if not (r.get("completion") and r.get("method")): new.append(r); continue
+        e.drop(r, "answered again by a later step")
+        if (k := str(e.shown(r))) not in seen: seen[k] = True; new.append(r)
+    return new
+
 # %% ../nbs/05c_labeling.ipynb #7fba207a
 def labeling(
     rows,  # rows with prompts
@@ -90,7 +101,7 @@ def labeling(
     "The teacher answers: y ~ p_T(y | I, c, x) (Xu et al. 2024, Eq. 3)"
     if o["how"]=="contrast": return contrasted(rows, e, o)
     if o["how"]=="plain" and o["learn"]=="answer" and not e.skill.parse: raise RecipeError(f"'learn' is answer, and the skill {e.skill.name} has no parser that tells the answer from the rest. Add one to its skill.yaml, or use how cot")
-    asked = asks(rows, e, o); about = {id(r): s for r,_,s in asked}; pairs = e.ask([(r, m) for r,m,_ in asked], o)
+    rows = _afresh(rows, e); asked = asks(rows, e, o); about = {id(r): s for r,_,s in asked}; pairs = e.ask([(r, m) for r,m,_ in asked], o)
     if o["how"]=="plain": got = [(r, x, dict(answer=e.skill.parse(x.text) if e.skill.parse else None)) for r,x in pairs]
     else: got = e.read(pairs, e.wording("cot")) if o["how"]=="cot" else _programs(pairs, e)
     out = [{**y, "source": {**y["source"], **about[id(r)]}} for r,x,g in got for y in _learnt(r, x, g, e, o)]

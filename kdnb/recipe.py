@@ -12,7 +12,7 @@ import difflib, hashlib, importlib.util, inspect, json, math, re
 from pathlib import Path
 from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from .catalogue import ACROSS, LEGAL, METHODS, OBJECTIVES, ON_POLICY, OPTIONS, STEPS, TEACHERS
+from .catalogue import ACROSS, LEGAL, ONLY, METHODS, OBJECTIVES, ON_POLICY, OPTIONS, STEPS, TEACHERS
 
 DATA = Path(importlib.util.find_spec("kdnb.recipe").origin).parent/"data"    # also where a clone named kdnb lies in the working folder
 
@@ -165,8 +165,11 @@ def _steps(s): return f"elicit={s.methods}"
 
 def _steps_fit(s):
     "Refuse steps that lack what they work on"
-    for name,o in s.chain:
+    for (name,o),x in zip(s.chain, s.elicit):
         how = o.get("how")
+        for k in next(iter(x.values())) if isinstance(x, dict) else ():
+            if how not in ONLY.get((name, k), (how,)): raise RecipeError(f"'{k}' is given, and {name} by {how} does not read it. Leave it out, or choose how {' or '.join(ONLY[name, k])}")
+        if -1 < o.get("temperature", 0) < 0: raise RecipeError(f"'temperature' of {name} is {o['temperature']:g}; it is 0 or more, or -1 for the stage's")
         if name=="curation" and how in ("documents","snippets") and not o["documents"]: raise RecipeError(f"'documents' is missing: curation by {how} asks about documents. Give the path of a text file, one document a paragraph")
         if name=="curation" and how=="labels" and len(o["labels"]) < 2: raise RecipeError("'labels' is missing: curation by labels writes a text for each of them. Give two or more, such as [positive, negative]")
         if name=="expansion" and (wrong := [k for k in o["kinds"] if k not in EVOLVE]): raise RecipeError(f"'kinds' holds {wrong[0]!r}. {nearest(wrong[0], EVOLVE)}")
@@ -372,6 +375,7 @@ class Recipe(Strict):
                 if kind=="replay:" and OBJECTIVES[o][1]=="preferences" and s.judged and s.answers_by != "student": raise RecipeError(f"'answers_by' is {s.answers_by}, and `{self.teacher}` only repeats recorded text. Choose answers_by student.")
                 if s.judge=="reward" and (OBJECTIVES[o][1]=="reward" or OBJECTIVES[o][1]=="preferences" and s.judged) and not any("bt" in e.terms for e in self.stages[:i]):
                     raise RecipeError(f"'judge' is reward, and no stage before has trained a reward model. Put a stage with objective bt before, or choose judge teacher or verifier.")
+            if s.judged and s.judge=="teacher" and s.share < 1 and "logits" not in gives: raise RecipeError(f"'judge' is teacher: it scores answers by its log-probabilities, and `{self.teacher}` gives only {', '.join(sorted(gives))}. Choose judge verifier, or feedback in words such as feedback: {{how: pairwise}}")
             if "feature" in s.methods and "logits" not in gives: raise RecipeError(f"'feature' needs the teacher's logits; `{self.teacher}` gives only {', '.join(sorted(gives))}. Use elicit labeling.")
             if "contrast" in s.how("labeling") and "logits" not in gives: raise RecipeError(f"labeling by contrast decodes with the teacher's logits; `{self.teacher}` gives only {', '.join(sorted(gives))}. Use labeling by cot, or a teacher with logits such as `tiny`.")
         _student_fits(self.student, self.teacher, kind)

@@ -188,15 +188,18 @@ class Skill:
     folder:Path=None    # where it lives
     wordings:str="english" # how its teacher is asked: a packaged set of wordings, as in `01b_wordings`
 
+    @property
+    def compares(self): "Whether the check needs the data's own answer"; return self.verify in VERIFIERS.values()
+
     def messages(self, prompt):
         "The prompt as chat messages"
         user = dict(role="user", content=self.template.replace("{prompt}", prompt))
         return ([dict(role="system", content=self.system)] if self.system else []) + [user]
 
-    def right(self, prompt, reply, reference=None):
-        "Whether a reply is right, or None where the skill cannot tell"
-        if self.verify is None: return None
-        answer = self.parse(reply) if self.parse else reply
+    def right(self, prompt, reply, reference=None, answer=None):
+        "Whether a reply is right, or None where the skill cannot tell; `answer`, if a step has read it already"
+        if self.verify is None or self.compares and not reference: return None
+        if answer is None: answer = self.parse(reply) if self.parse else reply
         return answer is not None and bool(self.verify(prompt, answer, reference))
 
 # %% ../nbs/01_skills.ipynb #7f1f4113

@@ -212,7 +212,8 @@ def _gathered(run, at, gather, tensors=None):
     import datasets
     from safetensors.torch import load_file, save_file
     if not at.is_dir():
-        rows, e = gather()
+        try: rows, e = gather()
+        except Exception as x: write_rows(run.folder/"drops.jsonl", getattr(x, "drops", ())); raise
         with new_folder(at) as tmp:
             rows.save_to_disk(tmp); tell_of(tmp, rows, e)
             if tensors: save_file(tensors(rows), tmp/"teacher.safetensors")
@@ -265,6 +266,7 @@ def check(
         for name,o in s.chain:
             if name=="filter": check_filters(skill, skill.heldout, **o)
             if o.get("documents"): documents(o["documents"])
+            if o.get("learn")=="answer" and o["how"]=="plain" and not skill.parse: raise RecipeError(f"'learn' is answer, and the skill {skill.name} has no parser that tells the answer from the rest. Add one to its skill.yaml, or use how cot")
         if s.judge=="verifier" and any(OBJECTIVES[o][1] in ("preferences","reward") for o in s.terms): judge("verifier", None, skill)
     return skill
 

@@ -71,14 +71,15 @@ def test_methods_are_listed(kdnb):
     r = kdnb("methods"); assert r.returncode==0 and all(m in r.stdout for m in ("labeling","expansion","curation","feature","feedback","self_knowledge","filter"))
     r = kdnb("methods", "labeling"); assert "BM25" in r.stdout and "plain | cot | program | contrast" in r.stdout
 
-CHAINS = {  # steps, objective -> what every row must show
-    "new prompts": ([{"expansion": dict(n=8, novel=1)}, "labeling", {"filter": dict(right=True)}], "ce", lambda r: WORLD.says(r["prompt"], r["completion"])),
-    "curated": ([{"curation": dict(n=12, novel=1)}], "ce", lambda r: "curation" in r["method"]),
-    "pairs in words": (["labeling", {"feedback": dict(how="pairwise")}], "dpo", lambda r: r["chosen"] != r["rejected"] and r["judge"]=="tiny"),
-    "corrections": ([{"feedback": dict(how="correction")}], "ce", lambda r: r["completion"]==r["chosen"]),
-    "its own right answers, and the teacher's distribution": ([{"self_knowledge": dict(samples=6)}, {"filter": dict(right=True, diverse=2)}, "feature"], "fkl", lambda r: WORLD.says(r["prompt"], r["completion"]) and r["teacher"]=="layers:3"),
-    "its own reward": ([{"self_knowledge": dict(how="reward", samples=6)}], "dpo", lambda r: max(r["scores"]) > min(r["scores"])),
-    "failed prompts": ([{"expansion": dict(how="targeted", n=4, novel=1)}, "feature"], "fkl", lambda r: r["completion"]),
+right = lambda r: WORLD.says(r["prompt"], r["completion"]) is not None
+CHAINS = {  # steps, objective, what rows must show, and of which share
+    "new prompts": ([{"expansion": dict(n=8, novel=1)}, "labeling", {"filter": dict(right=True)}], "ce", right, 1),
+    "curated": ([{"curation": dict(n=12, novel=1)}], "ce", right, .75),
+    "pairs in words": (["labeling", {"feedback": dict(how="pairwise")}], "dpo", lambda r: r["chosen"]==r["completion"] != r["rejected"] and r["judge"]=="tiny" and r["teacher"]=="tiny", 1),
+    "corrections": ([{"feedback": dict(how="correction")}], "ce", right, .8),
+    "its own right answers, and the teacher's distribution": ([{"self_knowledge": dict(samples=6)}, {"filter": dict(right=True, diverse=2)}, "feature"], "fkl", lambda r: right(r) and r["teacher"]=="layers:3", 1),
+    "its own reward": ([{"self_knowledge": dict(how="reward", samples=6)}], "dpo", lambda r: r["judge"]==r["teacher"]=="layers:3" and r["scores"][r["candidates"].index(r["chosen"])]==max(r["scores"]), 1),
+    "failed prompts": ([{"expansion": dict(how="targeted", n=4, novel=1)}, "feature"], "fkl", right, .75),
 }
 @pytest.mark.parametrize("name", CHAINS)
 def test_chains_are_trained_on(tmp_path, name):
@@ -86,9 +87,9 @@ def test_chains_are_trained_on(tmp_path, name):
     from kdnb.elicit import elicit
     from kdnb.recipe import Recipe, Stage
     from kdnb.train import distill
-    steps, objective, holds = CHAINS[name]
+    steps, objective, holds, least = CHAINS[name]; share = lambda rows: sum(map(bool, map(holds, rows)))/len(rows)
     s = Stage(elicit=steps, objective={objective: 1.}, samples=4, prompts=16, steps=3, batch=4, lr=1e-4, max_new_tokens=32, rounds=2)
     r = Recipe(student="layers:3", stages=[s], evaluation=dict(every=0, prompts=2, samples=2, max_new_tokens=24)); run = distill(r, tmp_path)
     first, second = (datasets.load_from_disk(str(run.folder/"knowledge"/f"stage0-round{i}")) for i in (0, 1))
-    assert run.state=="done" and len(run.history)==7 and all(holds(x) for x in first) and all(holds(x) for x in second) and first[:] != second[:]
+    assert run.state=="done" and len(run.history)==7 and min(share(first), share(second)) >= least and first[:] != second[:], (share(first), share(second))
     assert first[:]==elicit(r)[:] and not {x["prompt"] for x in first} & {x["prompt"] for x in load_skill("tiny-tell").heldout}
