@@ -115,7 +115,7 @@ def _read(self:Elicitation,
     for r,x in pairs:
         g = w.parse(x.text)
         if g: out.append((r, x, g))
-        else: self.drop(r, f"not readable as '{w.name}'", x.text)
+        else: self.drop(r, f"not readable as '{w.name}'"+(", cut off at the longest length: raise max_new_tokens" if x.finish=="length" else ""), x.text)
     if pairs and not out: raise DataError(f"{self.step}: the pattern of '{w.name}' ({w.where.split('/')[-1]}) matches none of {len(pairs)} replies: {w.read!r}. {_three(self.drops[before:])}")
     return out
 
