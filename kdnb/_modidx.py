@@ -699,6 +699,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'kdnb.self_knowledge._answers': ('self_knowledge.html#_answers', 'kdnb/self_knowledge.py'),
                                      'kdnb.self_knowledge._check': ('self_knowledge.html#_check', 'kdnb/self_knowledge.py'),
                                      'kdnb.self_knowledge._contrasted': ('self_knowledge.html#_contrasted', 'kdnb/self_knowledge.py'),
+                                     'kdnb.self_knowledge._judge': ('self_knowledge.html#_judge', 'kdnb/self_knowledge.py'),
                                      'kdnb.self_knowledge._judgments': ('self_knowledge.html#_judgments', 'kdnb/self_knowledge.py'),
                                      'kdnb.self_knowledge._key': ('self_knowledge.html#_key', 'kdnb/self_knowledge.py'),
                                      'kdnb.self_knowledge._own': ('self_knowledge.html#_own', 'kdnb/self_knowledge.py'),

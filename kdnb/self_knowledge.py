@@ -14,7 +14,7 @@ from .knowledge import OPTIONAL, Elicitation, _three, answered, grown
 from .labeling import gold_answer
 from .critique import ROOM, _mark, _task
 
-# %% ../nbs/05g_self_knowledge.ipynb #d3b83b18
+# %% ../nbs/05g_self_knowledge.ipynb #8e19b09c
 WAYS = {} # how -> f(rows, e, o) -> rows
 _ANSWERED = {"completion", "ids", "teacher", "seed", "temperature", *OPTIONAL} - {"conversation", "gold", "source"}
 
@@ -33,7 +33,8 @@ def self_knowledge(
     o,     # options, as in `STEPS`
 ):         # rows that the student answered; with candidates and scores, one a pair or one a prompt, for contrast and reward
     "The student answers: y ~ p_S(y | I ⊕ x), and φ(x, y) says what is good of it (Xu et al. 2024, Eq. 8)"
-    if o["principles"] and o["how"] not in ("principles", "reward"): raise RecipeError(f"'principles' are given, and self_knowledge by {o['how']} reads none. Choose how principles, or reward, which judges by them; or leave them out")
+    if o["principles"] and o["how"] not in ("principles", "reward"):
+        raise RecipeError(f"'principles' are given, and self_knowledge by {o['how']} reads none. Choose how principles, or reward, which judges by them; or leave them out")
     before = len(e.drops); out = WAYS[o["how"]](rows if o["how"]=="reward" else _prompts(rows, e), e, o)
     if not out: raise DataError(f"{e.step}: nothing good came of {len(rows)} rows. "+(_three(e.drops[before:]) if e.drops[before:] else "There was nothing to ask"))
     return [{**r, "source": {**(r.get("source") or {}), "self_knowledge": o["how"]}} for r in out]
@@ -53,7 +54,7 @@ def _answers(rows, e, o):
 
 WAYS["answer"] = _answers
 
-# %% ../nbs/05g_self_knowledge.ipynb #6d2e2f2f
+# %% ../nbs/05g_self_knowledge.ipynb #4859ba28
 def _agrees(prompt, said, gold):
     "Whether an answer is the data's"
     number = re.fullmatch(r"[^\w.]*[\d,]*\.?\d+[^\w.]*\.?", gold)
@@ -63,7 +64,9 @@ def _check(rows, e):
     "f(row, answer) -> why it goes, or None if it is right; who says so; and the rows that can be checked"
     verify = e.skill.verify; compares = verify is None or verify in VERIFIERS.values()
     have = [r for r in rows if r.get("gold") or not compares]
-    if rows and not have: raise RecipeError(f"{e.step}: what is right is kept, and {'no verifier and no answer of the data tells' if verify is None else 'the verifier compares with answers of the data, which are not there'}. Name the column of the answers (data.completion), give skill.yaml a verifier, or choose how answer with the filter majority")
+    if rows and not have:
+        lack = "no verifier and no answer of the data tells" if verify is None else "the verifier compares with answers of the data, which are not there"
+        raise RecipeError(f"{e.step}: what is right is kept, and {lack}. Name the column of the answers (data.completion), give skill.yaml a verifier, or choose how answer with the filter majority")
     for r in rows: r in have or e.drop(r, "no answer of the data to compare with")
     test = verify or (lambda prompt, said, gold: _agrees(prompt, said, gold))
     def why(r, said):
@@ -149,7 +152,7 @@ def _principled(rows, e, o):
 
 WAYS["principles"] = _principled
 
-# %% ../nbs/05g_self_knowledge.ipynb #3a9936c7
+# %% ../nbs/05g_self_knowledge.ipynb #efb08d43
 JUDGED_TIMES, JUDGED_AT = 3, .7 # judgments of an answer at least, and their temperature
 
 def _several(rows, e):
@@ -160,7 +163,7 @@ def _several(rows, e):
     for g in groups: len(g) > 1 or e.drop(g[0], "one answer, and nothing to compare it with")
     return [g for g in groups if len(g) > 1]
 
-def _own(r): return bool(r.get("completion")) and [m for m in (r.get("method") or "").split(" > ") if m != "filter"][-1]=="self_knowledge"
+def _own(r): return bool(r.get("completion")) and [m for m in (r.get("method") or "").split(" > ") if m != "filter"][-1:]==["self_knowledge"]
 
 def _own_answers(rows, e, o):
     "Answers of the student: those that are there, else new ones; and whether they are new"
@@ -168,33 +171,40 @@ def _own_answers(rows, e, o):
     for r in rows: own and not _own(r) and e.drop(r, "not an answer of the student")
     if own: return own, False
     n, t = o["samples"] or e.s.samples, e.s.sampling_temperature if o["temperature"] < 0 else o["temperature"]
-    if n < 2 or t==0: raise RecipeError(f"{e.step} compares different answers to a prompt, and "+(f"'samples' is {n}. Ask for 2 or more" if n < 2 else "the temperature is 0: all answers would be the same. Choose 1"))
+    if n < 2 or t==0:
+        raise RecipeError(f"{e.step} compares different answers to a prompt, and "+(f"'samples' is {n}. Ask for 2 or more" if n < 2 else "the temperature is 0: all answers would be the same. Choose 1"))
     return [answered(r, x, "self_knowledge") for r,x in e.ask([(r, e.shown(r)) for r in _prompts(rows, e)], o, by="student")], True
 
-# %% ../nbs/05g_self_knowledge.ipynb #b328a6ea
-def _judgments(groups, e, o):
-    "For each row, by its id, what its judgments said: lists of score and reason"
-    by_aspect = "aspect" in e.words and ("aspects" in e.words or o["principles"]) or o["principles"] or "verdict" not in e.words
-    w = e.wording("aspect" if by_aspect else "verdict"); aspects = o["principles"] or list(e.wording("aspects").list) if by_aspect else [""]
+# %% ../nbs/05g_self_knowledge.ipynb #f043c04b
+def _judge(e, o): "The wording that asks for a judgment: by aspects where they can be asked for, else right or wrong"; return e.wording("aspect" if o["principles"] or "aspect" in e.words or "verdict" not in e.words else "verdict")
+
+def _judgments(groups, e, o, w):
+    "For each row, by its id, what its judgments said: lists of score and text"
+    aspects = o["principles"] or list(e.wording("aspects").list) if w.name=="aspect" else [""]; can_fall = w.name=="aspect" and "verdict" in e.words and not o["principles"]
     asked = [(r, w.messages(prompt=_task(r, e), answer=r["completion"], aspect=a.rstrip("."))) for g in groups for r in g for a in aspects]
-    most, marks = max(ROOM, o["max_new_tokens"] or e.s.max_new_tokens), collections.defaultdict(list)
-    pairs = e.ask(asked, dict(samples=-(-JUDGED_TIMES//len(aspects))), by="student", temperature=JUDGED_AT, max_new_tokens=most)
-    for r,x,g in e.read(pairs, w):
-        if (s := _mark(g)) is None: e.drop(r, "the score is no number", x.text)
-        else: marks[id(r)].append((s, x.text))
+    pairs = e.ask(asked, dict(samples=-(-JUDGED_TIMES//len(aspects))), by="student", temperature=JUDGED_AT, max_new_tokens=max(ROOM, o["max_new_tokens"] or e.s.max_new_tokens))
+    try: got = e.read(pairs, w)
+    except DataError:
+        if not can_fall: raise
+        got = []
+    if can_fall and 2*len(got) < len(pairs):
+        e.say(dict(kind="note", text=f"{e.step}: of {len(pairs)} judgments by aspect {len(got)} can be read, so the student is asked for right or wrong instead"))
+        return _judgments(groups, e, o, e.wording("verdict"))
+    marks = collections.defaultdict(list)
+    for r,x,g in got: e.drop(r, "the score is no number", x.text) if _mark(g) is None else marks[id(r)].append((_mark(g), x.text))
     return marks
 
 def _rewarded(rows, e, o):
     "Answers of the student with its own judgment: one row a prompt, candidates and scores"
-    e.wording("aspect" if "aspect" in e.words or o["principles"] else "verdict")
-    rows, new = _own_answers(rows, e, o); groups = _several(rows, e); out = []
-    marks = _judgments(groups, e, o) if groups else {}
+    w = _judge(e, o); rows, new = _own_answers(rows, e, o); groups = _several(rows, e); out = []
+    marks = _judgments(groups, e, o, w) if groups else {}
     for g in groups:
-        for r in g: r["completion"] and id(r) in marks or e.drop(r, "no judgment of it can be read")
+        for r in g: id(r) in marks or e.drop(r, "no judgment of it can be read")
         g = [r for r in g if id(r) in marks]; scores = [sum(s for s,_ in marks[id(r)])/len(marks[id(r)]) for r in g]
         if len(set(scores)) < 2: e.drop(g[0] if g else rows[0], "no order among its candidates"); continue
         order = sorted(range(len(g)), key=lambda i: -scores[i]); best, said = g[order[0]], [r["completion"] for r in g]
-        y = grown(best, "self_knowledge", candidates=said, candidate_ids=[r.get("ids") for r in g], scores=scores, reasons=["\n".join(x for _,x in marks[id(r)]) for r in g], chosen=best["completion"], rejected=said[order[-1]], judge=best["teacher"])
+        reasons = ["\n".join(x for _,x in marks[id(r)]) for r in g]
+        y = grown(best, "self_knowledge", candidates=said, candidate_ids=[r.get("ids") for r in g], scores=scores, reasons=reasons, chosen=best["completion"], rejected=said[order[-1]], judge=best["teacher"])
         out.append({**y, "method": best["method"]} if new else y)
     return out
 
