@@ -207,10 +207,26 @@ def _fits_together(s):
         if isinstance(s.temperature, list): raise RecipeError(f"'temperature' is a schedule, and keep={s.keep} keeps words at one temperature. Use keep all.")
         if s.share: raise RecipeError(f"keep={s.keep} is a cache of fixed answers, and 'on_policy' is {s.share:g}. Use keep all.")
 
-# %% ../nbs/00_recipe.ipynb #f632a134
-class Stage(Strict):
-    "How knowledge is elicited, and how the student learns it"
+# %% ../nbs/00_recipe.ipynb #3b6932e3
+class _Steps(Strict):
+    "The steps of a stage, and what they say of it"
     elicit: list[str|dict[str,Any]] = ["feature"] # steps in order: methods, each with options if it has some, such as {labeling: {how: cot}}
+
+    @property
+    def chain(self): "The steps of elicitation: names, each with all its options"; return [step(x) for x in self.elicit]
+    @property
+    def methods(self): "Names of the steps"; return [name for name,_ in self.chain]
+    def how(self, method): "The ways in which a method is asked for"; return {o.get("how", method) for name,o in self.chain if name==method}
+    @property
+    def brings(self): "What the steps bring: text, and perhaps logits and preferences"; return {"text"} | {METHODS[m][0] for m in self.methods if METHODS[m][0]} | ({"preferences"} if self.how("self_knowledge") & {"contrast", "reward"} else set())
+    @property
+    def judged(self): "Whether candidates are scored by the stage's `judge`"; return "judge" in self.how("feedback")
+    @property
+    def compares(self): "Whether several answers to a prompt are compared with each other"; return bool((self.how("feedback") | self.how("self_knowledge")) & {"judge", "pairwise", "listwise", "aspects", "steps", "reward"})
+
+# %% ../nbs/00_recipe.ipynb #f632a134
+class Stage(_Steps):
+    "How knowledge is elicited, and how the student learns it"
     objective: dict[str,float|list[float]] = {"fkl": 1.0} # objective -> weight; a list is passed through in equal parts of the stage
     options: dict[str,Any] = {}                   # options of the objectives, such as beta of gjsd
     steps: int = Field(300, ge=1)                 # optimiser steps a round
@@ -254,17 +270,6 @@ class Stage(Strict):
         own, legal = self.options.get(objective, {}), OPTIONS.get(objective, {})
         return options_for(objective, {**{k: v for k,v in self.options.items() if k in legal}, **own})
 
-    @property
-    def chain(self): "The steps of elicitation: names, each with all its options"; return [step(x) for x in self.elicit]
-    @property
-    def methods(self): "Names of the steps"; return [name for name,_ in self.chain]
-    def how(self, method): "The ways in which a method is asked for"; return {o.get("how", method) for name,o in self.chain if name==method}
-    @property
-    def brings(self): "What the steps bring: text, and perhaps logits and preferences"; return {"text"} | {METHODS[m][0] for m in self.methods if METHODS[m][0]} | ({"preferences"} if self.how("self_knowledge") & {"contrast", "reward"} else set())
-    @property
-    def judged(self): "Whether candidates are scored by the stage's `judge`"; return "judge" in self.how("feedback")
-    @property
-    def compares(self): "Whether several answers to a prompt are compared with each other"; return bool((self.how("feedback") | self.how("self_knowledge")) & {"judge", "pairwise", "listwise", "aspects", "steps", "reward"})
     @property
     def terms(self): "Names of the objectives that weigh anything"; return [o for o,w in self.objective.items() if (max(w, default=0) if isinstance(w, list) else w) > 0]
     @property
