@@ -87,6 +87,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'kdnb.checks._read': ('checks.html#_read', 'kdnb/checks.py'),
                              'kdnb.checks._real': ('checks.html#_real', 'kdnb/checks.py'),
                              'kdnb.checks._run': ('checks.html#_run', 'kdnb/checks.py'),
+                             'kdnb.checks._small': ('checks.html#_small', 'kdnb/checks.py'),
                              'kdnb.checks._takes': ('checks.html#_takes', 'kdnb/checks.py'),
                              'kdnb.checks._value': ('checks.html#_value', 'kdnb/checks.py'),
                              'kdnb.checks.check_loss': ('checks.html#check_loss', 'kdnb/checks.py'),

@@ -10,7 +10,7 @@ __all__ = ['CHECKS', 'OF_A_LOSS', 'padding', 'shift', 'end_token', 'normalisatio
 import inspect, math
 from .divergence import DIVERGENCES, ce
 from .elicit import elicit
-from .recipe import ACROSS, OBJECTIVES, RecipeError, scheduled
+from .recipe import ACROSS, OBJECTIVES, RecipeError, scheduled, step
 from .skills import load_skill
 from .teachers import load_teacher, model_config, pad
 
@@ -259,13 +259,18 @@ def recipe_loss(
     return f
 
 # %% ../nbs/13_checks.ipynb #ac92c841
+def _small(x, n):
+    "A step of elicitation that asks for little"
+    name, o = step(x); own = {} if isinstance(x, str) else next(iter(x.values()))
+    return {name: {**own, **({"n": min(o["n"], n)} if "n" in o else {}), **({"samples": 1} if "samples" in own else {})}}
+
 def _few(recipe, lm, n):
     "Some rows of the last stage that learns from fixed answers; all of a file's own, up to 256"
     fixed = [i for i,s in enumerate(recipe.stages) if s.share < 1 and "ranking" not in s.families]
     if not fixed: return []    # its answers are written while it trains
     i = fixed[-1]; s = recipe.stages[i]
     own = "labeling" not in s.methods and all(r.get("completion") for r in load_skill(recipe.skill, recipe.data).seeds)
-    few = s.model_copy(update=dict(prompts=min(s.prompts or 256, 256) if own else min(s.prompts or n, n), samples=1))
+    few = s.model_copy(update=dict(prompts=min(s.prompts or 256, 256) if own else min(s.prompts or n, n), samples=1, elicit=[_small(x, n) for x in s.elicit]))
     return list(elicit(recipe.model_copy(update=dict(stages=[*recipe.stages[:i], few])), stage=i, teacher=lm))
 
 def _at_hand(name):

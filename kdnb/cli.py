@@ -114,6 +114,7 @@ def elicit(a):
     from kdnb.recipe import RecipeError
     from kdnb.train import check
     r = _with_cost(make_recipe(a), a); check(r)
+    if a.stage is None: a.stage = len(r.stages)-1    # where -p goes; the stages before may be a warm start
     if not 0 <= a.stage < len(r.stages): raise RecipeError(f"--stage {a.stage}: the recipe has {len(r.stages)} stage{'s'*(len(r.stages) > 1)}, counted from 0")
     said = Terminal(); folder = collect(r, a.o, a.stage, said, record=a.record)
     print(f"  look at {folder/'samples.html'}", file=sys.stderr); print(folder.resolve())
@@ -237,7 +238,7 @@ def _cost_option(s): s.add_argument("--max-cost", type=float, metavar="DOLLARS",
 def _elicit_options(s):
     _data_options(s); _cost_option(s)
     s.add_argument("-o", default="knowledge", metavar="DIR", help="folder of sets of knowledge (default: knowledge)")
-    s.add_argument("--stage", type=int, default=0, help="which of the recipe's stages, from 0"); s.add_argument("--record", action="store_true", help="keep every reply of any teacher; of a server they are always kept")
+    s.add_argument("--stage", type=int, help="which of the recipe's stages, from 0 (default: the last)"); s.add_argument("--record", action="store_true", help="keep every reply of any teacher; of a server they are always kept")
 
 def _resume_options(s): s.add_argument("run", help="folder of the run, or its id"); s.add_argument("-o", default="runs", metavar="DIR", help="folder of runs"); _cost_option(s)
 
