@@ -96,7 +96,7 @@ def recode(
     def f(row):
         mine, theirs = student.completion_ids(row["completion"]), row["completion_ids"]
         if theirs[-1] not in teacher.ends: mine = mine[:-1]    # an answer that was cut has no end
-        return dict(prompt_ids=student.prompt_ids(skill.messages(row["prompt"])), completion_ids=mine, teacher_prompt_ids=row["prompt_ids"], teacher_completion_ids=theirs,
+        return dict(prompt_ids=student.prompt_ids(row.get("conversation") or skill.messages(row["prompt"])), completion_ids=mine, teacher_prompt_ids=row["prompt_ids"], teacher_completion_ids=theirs,
                     pairs=[list(p) for p in pairs(read_so_far(student.tokenizer, mine), read_so_far(teacher.tokenizer, theirs))])
     out = knowledge.map(f); fits = out.filter(lambda r: r["pairs"] and len(r["prompt_ids"])+len(r["completion_ids"]) <= student.context)
     if len(fits) < len(out) and on_event: on_event(dict(kind="note", text=f"dropped {len(out)-len(fits)} rows that {student.name} cannot read; {len(fits)} kept"))

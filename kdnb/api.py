@@ -94,11 +94,25 @@ def _refuses(params, said):
 ApiTeacher._params = _params
 
 # %% ../nbs/02c_api.ipynb #fff87b74
-def _pair(t): return [re.sub("[\ud800-\udfff]", "", t["token"]), float(t["logprob"])]
-def _tops(choice):
-    "Per generated token its likeliest alternatives, as a list of [text, log-probability]; None where the server gives none"
-    try: return [sorted((_pair(t) for t in at.get("top_logprobs") or [at] if math.isfinite(t["logprob"])), key=lambda x: -x[1]) for at in choice["logprobs"]["content"]] or None
-    except (KeyError, TypeError, ValueError, AttributeError): return None
+def _text(t):
+    "A token's text; a replacement character where it is a part of one"
+    raw = t.get("bytes")
+    return bytes(raw).decode("utf-8", "replace") if isinstance(raw, list) else re.sub("[\ud800-\udfff]", "", t["token"])
+
+def _increments(at):
+    "What each token adds to the text; nothing, where it ends inside a character"
+    if not all(isinstance(t.get("bytes"), list) for t in at): return [_text(t) for t in at]
+    raw, had, out = b"", 0, []
+    for t in at: raw += bytes(t["bytes"]); text = raw.decode("utf-8", "ignore"); out.append(text[had:]); had = len(text)
+    return out
+
+def _named(choice):
+    "Per generated token its likeliest alternatives, as a list of [text, log-probability], and the token itself likewise; None where the server gives none"
+    try:
+        at = choice["logprobs"]["content"]; pair = lambda t: [_text(t), float(t["logprob"])]
+        top = [sorted((pair(t) for t in x.get("top_logprobs") or [x] if math.isfinite(t["logprob"])), key=lambda x: -x[1]) for x in at]
+        return (top, [[text, max(-1e4, float(t["logprob"]))] for text,t in zip(_increments(at), at)]) if top else (None, None)
+    except (KeyError, TypeError, ValueError, AttributeError): return None, None
 
 def read_reply(
     body:str, # of a chat completion
@@ -115,7 +129,7 @@ def read_reply(
     usage = d.get("usage") if isinstance(d.get("usage"), dict) else {}
     tokens = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
     why = clean(str(refusal)) if refusal else "the server's content filter" if finish=="content_filter" else ""
-    return Reply(clean(text or "").strip(), "refused" if why else "length" if finish=="length" else "stop", why, top=_tops(choice)), tokens if tokens[0] and tokens[1] is not None else None
+    return Reply(clean(text or "").strip(), "refused" if why else "length" if finish=="length" else "stop", why, **dict(zip(("top", "said"), _named(choice)))), tokens if tokens[0] and tokens[1] is not None else None
 
 # %% ../nbs/02c_api.ipynb #74b73c55
 def _retry_after(headers):

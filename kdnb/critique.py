@@ -10,7 +10,7 @@ __all__ = ['ROOM', 'OPPONENTS', 'POINTS', 'DRAWS', 'WINDOW', 'STEPS_MOST', 'JUDG
 import collections, json, math, random, re
 from .recipe import RecipeError, derive
 from .skills import DataError
-from .knowledge import answered, with_candidates
+from .knowledge import NAMED, answered, with_candidates
 
 # %% ../nbs/05f_critique.ipynb #3c41aa05
 ROOM = 48 # tokens that a verdict may take at least
@@ -207,8 +207,8 @@ def steps(
 def _answers(rows, e, o): "One row an answer"; return [{**r, "completion": c, "ids": i, **r["told"][c]} for r in with_candidates(rows, e, o) for c,i in zip(r["candidates"], r["candidate_ids"])]
 def _preferred(r, x, text, source, reasons):
     "A row that prefers the teacher's version"
-    whole = text==x.text.strip(); was = {k: v for k,v in r.items() if k not in ("rationale", "answer", "top_tokens", "top_logps")}    # what belongs to the student's answer alone
-    y = answered(was, x, "", source={**(r.get("source") or {}), **({"answer_by": r["teacher"]} if r.get("teacher") else {}), **source}, completion=text, ids=x.ids if whole else None, **({} if whole else {"top_tokens": None, "top_logps": None}))
+    whole = text==x.text.strip(); was = {k: v for k,v in r.items() if k not in ("rationale", "answer", *NAMED)}    # what belongs to the student's answer alone
+    y = answered(was, x, "", source={**(r.get("source") or {}), **({"answer_by": r["teacher"]} if r.get("teacher") else {}), **source}, completion=text, ids=x.ids if whole else None, **({} if whole else dict.fromkeys(NAMED)))
     return {**y, "method": r.get("method", ""), "candidates": [text, r["completion"]], "candidate_ids": [y["ids"], r["ids"]], "scores": [1., 0.], **({"reasons": ["", *reasons]} if reasons else {})}
 
 def _improved(rows, e, got, about=lambda k: ({}, [])):

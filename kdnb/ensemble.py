@@ -246,7 +246,7 @@ def _unfusable(parts):
     a = parts[0]
     for b in parts[1:]:
         if a.tokenizer is not b.tokenizer and a.tokenizer.get_vocab() != b.tokenizer.get_vocab():
-            return f"{a.name} reads {len(a.tokenizer):,} tokens and {b.name} reads {len(b.tokenizer):,}, which are not the same, so there is no common word whose probability could be averaged. Choose teachers of one family, or elicit labeling with objective ce, which needs their text alone"
+            return f"{a.name} reads {len(a.tokenizer):,} tokens and {b.name} reads {len(b.tokenizer):,}, which are not the same, so there is no common word whose probability could be averaged. Choose keep tail:20, which says the likeliest tokens of each in the student's; teachers of one family; or elicit labeling with objective ce, which needs their text alone"
     if short := [p for p in parts if len(p.head) < len(a.tokenizer)]: return f"the head of {short[0].name} has {len(short[0].head):,} rows for a tokenizer of {len(a.tokenizer):,} words. Choose a model whose head is whole"
     return ""
 
@@ -259,7 +259,7 @@ def ensemble(
 ):                  # EnsembleLM, or Ensemble where only text can be had
     "Several teachers as one"
     why, say = _unfusable(parts), on_event or (lambda e: None)
-    if why and fuse=="min_ce": raise RecipeError(f"`{name or 'ensemble'}`: min_ce compares distributions, and {why}")
+    if why and fuse=="min_ce" and not all(isinstance(p, LM) for p in parts): raise RecipeError(f"`{name or 'ensemble'}`: min_ce compares distributions, and {why}")
     if why: return Ensemble(parts, weights, fuse, name, why)
     if len({p.tokenizer.chat_template for p in parts}) > 1: say(dict(kind="note", text=f"the parts of the ensemble word a chat differently: where their distributions are read, all of them read it in the words of {parts[0].name}"))
     if len({len(p.head) for p in parts}) > 1: say(dict(kind="note", text=f"the heads of the ensemble have {', '.join(f'{len(p.head):,}' for p in parts)} rows for a tokenizer of {len(parts[0].tokenizer):,} words: all are trimmed to the shortest"))

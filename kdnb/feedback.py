@@ -12,7 +12,7 @@ from torch import nn
 from .recipe import RecipeError
 from .skills import DataError
 from .teachers import LM
-from .knowledge import Elicitation, grown, positions, with_candidates
+from .knowledge import NAMED, Elicitation, grown, positions, with_candidates
 from .critique import JUDGMENTS
 from .fused import token_logps
 from .ranking import LEAST_CANDIDATES, check_preferences
@@ -79,7 +79,7 @@ def ranked(
     "A scored row: the best candidate is the completion. It is chosen and the worst rejected, if their scores differ"
     order = sorted(range(len(r["candidates"])), key=lambda i: -r["scores"][i]); ids, best = r.get("candidate_ids") or [None]*len(order), order[0]
     said, other = r["candidates"][best], r["candidates"][order[-1]]
-    own = (r.get("told") or {}).get(said) or ({} if said==r.get("completion") else dict.fromkeys(("finish", "rationale", "answer", "key", "top_tokens", "top_logps")))    # what belongs to this answer
+    own = (r.get("told") or {}).get(said) or ({} if said==r.get("completion") else dict.fromkeys(("finish", "rationale", "answer", "key", *NAMED)))    # what belongs to this answer
     differ = r["scores"][best] > r["scores"][order[-1]]
     return grown(r, "feedback", source, **own, completion=said, ids=ids[best], chosen=said if differ else None, rejected=other if differ else None, judge=judge)
 

@@ -12,7 +12,7 @@ import difflib, hashlib, importlib.util, inspect, json, math, re
 from pathlib import Path
 from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from .catalogue import ACROSS, LEGAL, ONLY, METHODS, OBJECTIVES, ON_POLICY, OPTIONS, STEPS, TEACHERS
+from .catalogue import ACROSS, LEGAL, LIKELIEST, ONLY, METHODS, OBJECTIVES, ON_POLICY, OPTIONS, STEPS, TEACHERS
 
 DATA = Path(importlib.util.find_spec("kdnb.recipe").origin).parent/"data"    # also where a clone named kdnb lies in the working folder
 
@@ -96,7 +96,7 @@ def teacher_gives(
 ):            # a set of text, logits, hidden, attentions
     "What a teacher gives; of an ensemble, what all of its teachers do, the insides of single layers left out"
     if teacher_kind(spec) != "ensemble:": return TEACHERS[teacher_kind(spec)][0]
-    return frozenset.intersection(frozenset({"text", "logits"}), *(teacher_gives(n) for _,n in ensemble_parts(spec)[0]))
+    return frozenset.intersection(frozenset({"text", "logits", LIKELIEST}), *(teacher_gives(n) for _,n in ensemble_parts(spec)[0]))
 
 # %% ../nbs/00_recipe.ipynb #d65f0077
 def scheduled(
@@ -351,6 +351,16 @@ def _student_fits(s, teacher, kind):
     if (s.startswith("hf:") and len(s) > 3) or Path(s).is_dir(): return
     raise RecipeError(f"'student' is '{s}', which is no known student and no folder. {nearest(s, [*TINY_STUDENTS, 'layers:N', 'config:layers=N,width=M', 'hf:NAME', 'smollm2-135m'])}")
 
+# %% ../nbs/00_recipe.ipynb #fb6f6eb6
+def _named(s, teacher, gives, top):
+    "Whether what a server named stands in for its distribution in a stage; what that cannot tell is refused"
+    if "logits" in gives or LIKELIEST not in gives or not s.keep.startswith(("topk:","tail:")): return False
+    n = kept(s.keep)[1]
+    if s.temperature != 1: raise RecipeError(f"'temperature' is {s.temperature}, and `{teacher}` names its likeliest tokens at 1. Leave 'temperature' out.")
+    if "api:" in teacher and n > top: raise RecipeError(f"'keep' is {s.keep}, and 'api.top' is {top}: a server names as many tokens at each place as it is asked for. "
+                                                        + (f"Set api.top to {n} (-p api.top {n})." if n <= 20 else "Servers name 20 at most: choose keep tail:20 with api.top 20."))
+    return True
+
 # %% ../nbs/00_recipe.ipynb #942f4722
 class Recipe(Strict):
     "Everything about one distillation"
@@ -372,16 +382,18 @@ class Recipe(Strict):
         if not self.stages: raise RecipeError("'stages' is empty: a recipe has one stage or more")
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device): raise RecipeError(f"'device' is '{self.device}'; choose auto, cpu, cuda, cuda:N or mps")
         for i,s in enumerate(self.stages):
+            named = _named(s, self.teacher, gives, self.api.top)
             for o in s.terms:
                 need = OBJECTIVES[o][1]
+                if named and need=="logits": continue
                 if need in ("preferences","reward"): need = "logits" if s.judge=="teacher" and (need=="reward" or s.judged) else "text"
                 if need not in gives: raise RecipeError(f"'{o}' ({OBJECTIVES[o][3].split(':')[0]}) needs the teacher's {need}; `{self.teacher}` gives only {', '.join(sorted(gives))}. "
-                                                        "Use ce (SFT) with elicit labeling, or a teacher with logits such as `tiny`.")
+                                                        + ("Choose keep tail:5 with api.top 5, to learn from the 5 likeliest tokens that a server names at each place; ce (SFT) with elicit labeling;" if need=="logits" and LIKELIEST in gives else "Use ce (SFT) with elicit labeling,") + " or a teacher with logits such as `tiny`.")
                 if kind=="replay:" and OBJECTIVES[o][1]=="preferences" and s.judged and s.answers_by != "student": raise RecipeError(f"'answers_by' is {s.answers_by}, and `{self.teacher}` only repeats recorded text. Choose answers_by student.")
                 if s.judge=="reward" and (OBJECTIVES[o][1]=="reward" or OBJECTIVES[o][1]=="preferences" and s.judged) and not any("bt" in e.terms for e in self.stages[:i]):
                     raise RecipeError(f"'judge' is reward, and no stage before has trained a reward model. Put a stage with objective bt before, or choose judge teacher or verifier.")
             if s.judged and s.judge=="teacher" and s.share < 1 and "logits" not in gives: raise RecipeError(f"'judge' is teacher: it scores answers by its log-probabilities, and `{self.teacher}` gives only {', '.join(sorted(gives))}. Choose judge verifier, or feedback in words such as feedback: {{how: pairwise}}")
-            if "feature" in s.methods and "logits" not in gives: raise RecipeError(f"'feature' needs the teacher's logits; `{self.teacher}` gives only {', '.join(sorted(gives))}. Use elicit labeling.")
+            if "feature" in s.methods and "logits" not in gives and not named: raise RecipeError(f"'feature' needs the teacher's logits; `{self.teacher}` gives only {', '.join(sorted(gives))}. Use elicit labeling.")
             if "contrast" in s.how("labeling") and "logits" not in gives: raise RecipeError(f"labeling by contrast decodes with the teacher's logits; `{self.teacher}` gives only {', '.join(sorted(gives))}. Use labeling by cot, or a teacher with logits such as `tiny`.")
         _student_fits(self.student, self.teacher, kind)
         if kind=="tiny" and self.data is None and not skill_folder(self.skill).name.startswith("tiny-"):
@@ -421,14 +433,14 @@ def _simple(cls, /,
     for k in stage:
         if k not in Stage.model_fields and (has := [o for o in OPTIONS if k in OPTIONS[o]]): raise RecipeError(f"'{k}' is an option of {', '.join(has)} and no field of a recipe. Write it under options: {{{k}: ...}} (-p options \"{{{k}: ...}}\")")
         if k not in Stage.model_fields: raise RecipeError(f"'{k}' is no field of a recipe. {nearest(k, [*Stage.model_fields, *SIMPLE])}")
-    kind, only_text = teacher_kind(teacher), teacher_gives(teacher)=={"text"}
+    kind, only_text = teacher_kind(teacher), "logits" not in teacher_gives(teacher)
     first = teacher_kind(ensemble_parts(teacher)[0][0][1]) if kind=="ensemble:" else kind
     p = PRESETS["replay:" if only_text and first != "tiny" else first if first in PRESETS else "llm"]
     given, methods = [elicit] if isinstance(elicit, (str,dict)) else elicit or [], None
     if given: methods = [step(x)[0] for x in given]
     weights = {o: 1. for o in objective.split("+")} if isinstance(objective, str) else objective
     families = {OBJECTIVES[o][0] for o in weights or () if o in OBJECTIVES}
-    if not methods: methods = ["feedback"] if "ranking" in families or set(weights or ()) & {"reinforce","ppo"} else ["labeling"] if only_text and (weights or {"ce": 1}).keys()=={"ce"} else ["feature"]
+    if not methods: methods = ["feedback"] if "ranking" in families or set(weights or ()) & {"reinforce","ppo"} else ["labeling"]*only_text + ["feature"]*(not only_text or (weights or {"ce": 1}).keys() != {"ce"})
     if "feedback" in methods and families & {"divergence","similarity"}: methods = [*methods, "feature"]
     if not weights: weights = {"ce": 1.} if only_text or "feature" not in methods else {"fkl": 1.}
     ranks = {"samples": 8} if "ranking" in families else {}    # candidates to compare, not answers to learn by heart

@@ -32,6 +32,7 @@ class Reply:
     why:str=""             # in words, where finish is refused or failed
     ids:list=None          # the teacher's own token ids, end token last unless cut, where it is a model on this machine
     top:list=None          # per generated token a list of [token text, log-probability in nats], likeliest first, where asked for and given
+    said:list=None         # the generated tokens themselves, as [token text, log-probability in nats], likewise
     teacher:str=""         # who said it
     key:str=""             # of the request, as `request_keys` gives it
 

@@ -18,7 +18,7 @@ from .divergence import FLOOR, TOKENS, log_probs
 class Sparse:
     "What was kept of a teacher's distribution over V words"
     ids:Tensor  # (..., k) word numbers; a sampled word may stand there twice
-    logp:Tensor # (..., k) their log-probabilities: the teacher's own with a tail, else summing to one
+    logp:Tensor # (..., k) their log-probabilities: the teacher's own with a tail, else summing to one; -inf where fewer words are known
     tail:bool   # whether the rest is a bucket of its own
     def __len__(self): return len(self.ids)
     def __getitem__(self, at): return Sparse(self.ids[at], self.logp[at], self.tail)
@@ -91,8 +91,8 @@ def sparse_tokens(
     "A divergence from a teacher of whom only some words were kept"
     refuse_sparse(name, "tail" if teacher.tail else "topk", options)
     if teacher.tail:
-        a, b = lq.gather(-1, teacher.ids), teacher.logp
-        if b.shape[-1]==lq.shape[-1]: return TOKENS[name](a, b, **options)    # all words were kept: nothing else is left
+        none = teacher.logp==-math.inf; a, b = lq.gather(-1, teacher.ids).masked_fill(none, FLOOR), teacher.logp.masked_fill(none, FLOOR)
+        if b.shape[-1]==lq.shape[-1] and not none.any(): return TOKENS[name](a, b, **options)    # all words were kept: nothing else is left
         rest = torch.log1p(-b.exp().sum(-1, keepdim=True).clamp(max=1-1e-7)).clamp(min=FLOOR)
         return TOKENS[name](torch.cat([a, _others(lq, teacher.ids)], -1), torch.cat([b, rest], -1), **options)
     p = torch.zeros_like(lq, requires_grad=False).scatter_add(-1, teacher.ids, teacher.logp.exp().to(lq.dtype))

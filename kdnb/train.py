@@ -26,6 +26,7 @@ from .feedback import RewardModel, judge
 from .lesson import aids_for
 from .traces import check_layers
 from .align import recode, same_words, theirs
+from .vocabularies import in_words_of
 from .evaluate import evaluate, fidelity
 from .loop import TrainingError, adamw, lessons, optimizer_state, pick_device, pick_precision, trainable
 
@@ -223,7 +224,15 @@ def _teacher_shows(run, teacher, rows, keep="all", temperature=1., seed=0):
     "What the teacher shows of each token, as tensors to be written"
     run.emit(kind="phase", text=f"the teacher shows its distribution on {len(rows)} answers")
     x = feature(teacher, theirs(rows), on_event=lambda e: run.emit(**e), keep=keeper(teacher.words, keep, temperature, seed))
-    return dict(ids=x.ids.int(), logp=x.logp) if isinstance(x, Sparse) else dict(hidden=x)
+    return _tensors(x)
+
+def _in_words(w, rows, s):
+    "What a teacher with other tokens names at each token of the student, likewise"
+    skill = load_skill(w.run.recipe.skill, w.run.recipe.data)
+    w.run.emit(kind="phase", text=f"what the teacher names at each place of {len(rows)} answers, in the student's tokens")
+    return _tensors(in_words_of(w.student, w.teacher, rows, s.keep, lambda r: r.get("conversation") or skill.messages(r["prompt"]), s.temperature, lambda e: w.run.emit(**e)))
+
+def _tensors(x): return dict(ids=x.ids.int(), logp=x.logp) if isinstance(x, Sparse) else dict(hidden=x)
 
 def _states(t, keep="all"):
     "Those tensors, as the loop wants them"
@@ -242,7 +251,8 @@ def _stage_knowledge(w, i, rnd):
     run, s = w.run, w.run.recipe.stages[i]
     def gather():
         with torch.autocast(w.student.device.type, torch.bfloat16, w.precision=="bf16" and "ranking" in s.families): return w.elicited(stage=i, round=rnd)    # log-probabilities as training will read them
-    of = (lambda rows: _teacher_shows(run, w.teacher, rows, s.keep, s.temperature, derive(run.recipe.seed, "keep", i, rnd))) if s.needs_logits else None
+    shows = (lambda rows: _teacher_shows(run, w.teacher, rows, s.keep, s.temperature, derive(run.recipe.seed, "keep", i, rnd))) if w.model else lambda rows: _in_words(w, rows, s)
+    of = shows if s.needs_logits else None
     rows, t = _gathered(run, run.folder/"knowledge"/f"stage{i}-round{rnd}", gather, of)
     return rows, _states(t, s.keep)
 
@@ -343,6 +353,7 @@ def _load(run):
     run.phase("loading", f"loading student {r.student}")
     across = all(set(s.terms) <= ACROSS | {"ce"} for s in r.stages)
     w = _Work(run, teacher, load_student(r.student, teacher, r.seed, device, lambda e: run.emit(**e), across), "")
+    if w.model is None and (whole := [s for s in r.stages if s.needs_logits and s.keep=="all"]): raise RecipeError(f"'{whole[0].terms[0]}' compares distributions, and `{r.teacher}` shows none: {getattr(teacher, 'why', 'it has text alone')}")
     if w.across: run.emit(kind="note", text=f"{r.student} reads other tokens than {r.teacher}: the comparison across tokenizers is approximate, and only cross-entropy is measured on held-out answers")
     w.precision, why = pick_precision(r.precision, device, w.student.size)
     if w.precision=="bf16" and w.model: teacher.model.to(torch.bfloat16)
