@@ -72,8 +72,9 @@ POINTS = dict(first=1., same=.5, second=0.) # for the answer that is shown first
 def _bias(duels):
     "What verdicts in both orders say of the teacher, in words"
     both = [v for *_,ab,ba in duels if None not in (v := (ab, ba))]; sure = [x for v in both for x in v if x != "same"]
-    n = sum(v in (("first",)*2, ("second",)*2) for v in both); first = f"{sum(x=='first' for x in sure)/len(sure):.0%}" if sure else "none"
-    return (f"{first} of {len(sure)} verdicts went to the first place (50% without bias); {n} of {len(both)} pairs were decided by the place alone and count as equal; {len(duels)-len(both)} of {len(duels)} pairs could not be read in both orders"
+    n = sum(v in (("first",)*2, ("second",)*2) for v in both)
+    first = f"{sum(x=='first' for x in sure)/len(sure):.0%} of {len(sure)} verdicts went to the first place (50% without bias)" if sure else f"all {2*len(both)} verdicts call the two equal" if both else "no pair shows whether the place decides"
+    return (first+(f"; {n} of {len(both)} pairs were decided by the place alone and count as equal" if sure else "")+f"; {len(duels)-len(both)} of {len(duels)} pairs could not be read in both orders"
             + (". Such verdicts say little about the answers: choose another teacher, or another way of feedback" if len(both) >= 10 and n > len(both)/2 else ""))
 
 def _tournament(r, duels, e):
