@@ -58,6 +58,8 @@ REFUSED = {
     "an option that is none": (("-p", "elicit", "{labeling: {shot: 3}}", "-p", "objective", "ce"), "Did you mean 'shots'"),
     "a filter that needs a check": (("-p", "teacher", "smollm2-135m", "-p", "elicit", "[labeling, {filter: {right: true}}]", "-p", "objective", "ce"), "verifier"),
     "a file that is not there": (("-p", "teacher", "smollm2-135m", "-p", "elicit", "{curation: {how: documents, documents: nowhere.txt}}", "-p", "objective", "ce"), "nowhere.txt"),
+    "a file that is not there, and a teacher that could not read it": (("-p", "elicit", "{curation: {how: documents, documents: nowhere.txt}}", "-p", "objective", "ce"), "nowhere.txt: there is no such file"),
+    "a teacher's kind without a name": (("-p", "teacher", "replay:", "-p", "objective", "ce"), "replay:FILE"),
     "a budget without prices": (("-p", "teacher", "api:x", "-p", "objective", "ce", "--max-cost", "1"), "api.price"),
     "a stage that is not there": (("--stage", "3"), "counted from 0"),
 }
@@ -69,6 +71,7 @@ def test_refused_before_anything_loads(kdnb, tmp_path, monkeypatch, what):
 
 def test_methods_are_listed(kdnb):
     r = kdnb("methods"); assert r.returncode==0 and all(m in r.stdout for m in ("labeling","expansion","curation","feature","feedback","self_knowledge","filter"))
+    assert "not with tiny: how program, contrast" in r.stdout and "no options" in kdnb("methods", "feature").stdout
     r = kdnb("methods", "labeling"); assert "BM25" in r.stdout and "plain | cot | program | contrast" in r.stdout
 
 right = lambda r: WORLD.says(r["prompt"], r["completion"]) is not None
