@@ -301,6 +301,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'kdnb.evaluate.rouge_l': ('evaluate.html#rouge_l', 'kdnb/evaluate.py')},
             'kdnb.expansion': { 'kdnb.expansion._after_examples': ('expansion.html#_after_examples', 'kdnb/expansion.py'),
                                 'kdnb.expansion._bare': ('expansion.html#_bare', 'kdnb/expansion.py'),
+                                'kdnb.expansion._dry': ('expansion.html#_dry', 'kdnb/expansion.py'),
                                 'kdnb.expansion._evolve': ('expansion.html#_evolve', 'kdnb/expansion.py'),
                                 'kdnb.expansion._grow': ('expansion.html#_grow', 'kdnb/expansion.py'),
                                 'kdnb.expansion._heard': ('expansion.html#_heard', 'kdnb/expansion.py'),
