@@ -1,5 +1,5 @@
 "Elicitation as a person runs it: a server as the teacher of a whole run, killed and resumed; sets of knowledge; what is wrong is said before anything loads."
-import collections, json, os, random, signal, subprocess, time
+import collections, json, os, random, re, signal, subprocess, time
 from pathlib import Path
 import datasets, pytest
 from conftest import KDNB
@@ -44,6 +44,21 @@ def test_a_set_with_a_server_and_a_budget(serve, kdnb, tmp_path):
     r = kdnb("elicit", "r.yaml", *price, "--max-cost", "90"); assert r.returncode==0 and max(asked(s).values())==1 and len(s.asked)==80, r.stderr    # the rest alone is paid
     folder = Path(r.stdout.strip()); page = (folder/"samples.html").read_text()
     assert {"data.parquet","README.md","samples.html","drops.jsonl","replies.jsonl","recipe.yaml"}=={f.name for f in folder.iterdir()} and page.count("<article") > 10 and "sk-" not in page
+
+def test_ctrl_c_says_what_is_kept(serve, kdnb, tmp_path):
+    s = serve(world, delay=.02); recipe(tmp_path, s.name, prompts=60)
+    p = subprocess.Popen([KDNB, "elicit", "r.yaml"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    end = time.time()+120
+    while len(s.asked) < 40 and p.poll() is None and time.time() < end: time.sleep(.01)
+    p.send_signal(signal.SIGINT); said = p.communicate()[1]; assert p.returncode==130 and "Traceback" not in said, said
+    kept = int(re.search(r"([\d,]+) replies of", said)[1].replace(",", "")); assert kept >= 30 and "replies.jsonl" in said and "the same command goes on" in said and said.rstrip().endswith("interrupted"), said
+    r = kdnb("elicit", "r.yaml"); assert r.returncode==0 and len(asked(s))==240 and len(s.asked)-240 <= 8+1, r.stderr
+    told = (Path(r.stdout.strip())/"README.md").read_text(); assert "| labeling (plain) | 60 | 240 | 240 |  |" in told and "## What was left out" in told
+
+def test_an_untrained_student_is_named(kdnb):
+    r = kdnb("elicit", "-p", "elicit", "feedback", "-p", "objective", "dpo", "-p", "prompts", 4, "-p", "samples", 3); assert r.returncode==0, r.stderr
+    assert "was never trained" in r.stderr and "answers_by teacher" in r.stderr
+    r = kdnb("elicit", "-p", "elicit", "feedback", "-p", "objective", "dpo", "-p", "prompts", 4, "-p", "samples", 3, "-p", "answers_by", "teacher"); assert r.returncode==0 and "was never trained" not in r.stderr, r.stderr
 
 def test_what_a_model_says_is_text(serve, kdnb, tmp_path):
     evil = "<img src=x onerror=alert(1)>\x00\x1b[31m & \u202e"
