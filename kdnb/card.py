@@ -7,7 +7,7 @@ __all__ = ['TERMS', 'terms', 'card', 'card_text', 'sample_page']
 
 # %% ../nbs/05j_card.ipynb #8d5e9680
 import base64, collections, hashlib, html, json, math, re
-from .filters import _cut, _prompt, _said, _whole, diversity, overlap_with, right, tally
+from .filters import FILTERS, _cut, _prompt, _said, _whole, diversity, overlap_with, right, tally
 from .recipe import RecipeError
 from .skills import DataError
 
@@ -116,28 +116,29 @@ def _overlap(rows, heldout, n=8):
 
 def card(
     rows,         # the knowledge: list of dicts, dataset or table
-    drops=(),     # what filters removed, as `sift` gives it
+    drops=(),     # what was left out, by steps or by filters, as `sift` gives it
     recipe=None,  # the recipe it was made by
     skill=None,   # whose check tells right from wrong, where rows do not say
     heldout=(),   # rows that are measured on
-    asked=None,   # requests made; by default rows and drops together
+    asked=None,   # replies asked for, by all steps; by default rows and drops together
     spent=None,   # what it cost: a dict such as dict(requests=, tokens=, dollars=, seconds=)
+    steps=(),     # dicts of step, rows_in, asked, rows_out, left_out (reason -> how many), in order
 ):                # dict of plain numbers, texts, lists and dicts
     "What a set of knowledge holds and where it comes from"
     rs = _rows(rows); n = len(rs)
     if not n: raise DataError("there are no rows to make a card of")
-    asked = n+len(drops) if asked is None else asked
+    told, asked = asked is not None, n+len(drops) if asked is None else asked
     verdicts, heldout = [v for v in _verdicts(rs, skill) if v is not None], list(heldout)
     prompts, said = [_prompt(r) for r in rs], [_said(r) for r in rs if _said(r)]
     by = collections.Counter((str(r.get("method", "")), str(r.get("teacher", ""))) for r in rs)
     name, about = (skill.name, skill.description) if skill is not None else ("knowledge", "")
-    return dict(name=name, description=about, rows=n, prompts=len(set(prompts)), asked=asked, yield_=n/asked if asked else None,
+    return dict(name=name, description=about, rows=n, prompts=len(set(prompts)), asked=asked, told=told, yield_=n/asked if asked else None, left_out=len(drops), steps=[dict(s) for s in steps],
         right=dict(known=len(verdicts), share=sum(verdicts)/len(verdicts)) if verdicts else None,
         fields={k: c for k in _FIELDS if (c := sum(k in r and r[k] not in ("", [], {}) for r in rs))},
         words={k: l for k in ("prompt", "rationale", "completion", "chosen", "rejected") if (l := _lengths([r[k] for r in rs if isinstance(r.get(k), str)]))},
         diversity=dict(prompts=diversity(list(dict.fromkeys(prompts)))) | (dict(completions=diversity(said)) if said else {}),
         sources=[dict(method=m, teacher=t, rows=c, share=c/n) for (m,t),c in by.most_common()],
-        drops=tally(drops, n+len(drops)).to_dict("records"), overlap=_overlap(rs, heldout) if heldout else None,
+        drops=tally(drops, len(drops)).to_dict("records"), overlap=_overlap(rs, heldout) if heldout else None,
         terms={t: terms(t) for t in dict.fromkeys(t for _,t in by)}, spent=spent,
         recipe=dict(id=recipe.run_id, yaml=recipe.to_yaml()) if hasattr(recipe, "to_yaml") else None,
         samples=[{k: r[k] for k in ("prompt", "rationale", "completion", "chosen", "rejected", "method", "teacher") if k in r} for r in _some(rs, 5)])
@@ -159,10 +160,18 @@ def _addresses(text):
     for a in {a for *_,at in TERMS for a in at.split(" and ") if a.startswith("https://")}: text = re.sub(re.escape(_md(a))+r"(?![\w/.-])", lambda m: f"<{a}>", text)
     return text
 
-def _removed_text(c):
-    if not c["drops"]: return "No filter removed a row."
-    rows = [[_md(f"{d['filter']}: {d['reason']}", 120), f"{d['removed']:,}", f"{d['share']:.1%}"] for d in c["drops"]]
-    return _table(["filter and reason", "rows", "of all"], rows)+"\n\nFor example:\n\n"+"\n".join(f"- {_md(d['filter'])}: {_md(d['examples'][0], 160)}" for d in c["drops"] if d["examples"])
+def _by(d): "Who left a row out: a filter, or a step"; return "filter "*(d["filter"] in FILTERS)+d["filter"]
+
+def _left_out_text(c):
+    if not c["drops"]: return "Nothing."
+    rows = [[_md(f"{_by(d)}: {d['reason']}", 120), f"{d['removed']:,}", f"{d['share']:.1%}"] for d in c["drops"]]
+    return f"Rows that a step or a filter put away, and replies that could not be used: {c['left_out']:,} in all.\n\n"+_table(["step or filter, and reason", "left out", "share of all left out"], rows) + \
+        "\n\nFor example:\n\n"+"\n".join(f"- {_md(_by(d))}: {_md(d['examples'][0], 160)}" for d in c["drops"] if d["examples"])
+
+def _steps_text(c):
+    why = lambda s: "; ".join(f"{n:,} {_md(r, 80)}" for r,n in s["left_out"].items())
+    return ("A step is given rows, asks for replies (answers, new prompts or verdicts) and gives rows: more where a row is answered several times, fewer where answers become one row of candidates. What it left out are rows or replies.\n\n"
+            + _table(["step", "rows in", "replies asked for", "rows out", "left out"], [[_md(s["step"], 80), f"{s['rows_in']:,}", f"{s['asked']:,}", f"{s['rows_out']:,}", why(s)] for s in c["steps"]]))
 
 def _overlap_text(o):
     if o is None: return "Not looked for: no evaluation data was named."
@@ -178,7 +187,8 @@ def _diversity_text(D):
 
 def _facts(c):
     "The numbers at the top of a card"
-    facts = [("rows", _num(c["rows"])), ("different prompts", _num(c["prompts"])), ("asked for", _num(c["asked"])), ("yield (kept / asked)", "" if c["yield_"] is None else f"{c['yield_']:.1%}")]
+    facts = [("rows", _num(c["rows"])), ("different prompts", _num(c["prompts"])), ("replies asked for, by all steps" if c["told"] else "rows, and rows left out", _num(c["asked"])),
+             ("yield (rows / replies asked for)" if c["told"] else "yield (rows / rows and rows left out)", "" if c["yield_"] is None else f"{c['yield_']:.1%}")]
     if c["right"]: facts.append((f"right, of {c['right']['known']:,} that can be checked", f"{c['right']['share']:.1%}"))
     return facts+[(_md(k, 40), _num(v)) for k,v in (c["spent"].items() if isinstance(c["spent"], dict) else [("spent", c["spent"])] if c["spent"] else [])]
 
@@ -198,7 +208,7 @@ def card_text(
     parts = [f"# Knowledge for {_md(c['name'], 80)}", _md(c["description"], 300), _table(["", ""], _facts(c)),
         "## Lengths, in words", _table(["", "least", "quarter", "median", "three quarters", "most", "mean"], words) if words else "No text.",
         "## Diversity", _diversity_text(c["diversity"]), "## Where it comes from", _table(["method and teacher", "rows", "share"], sources),
-        "## What filters removed", _removed_text(c), "## Overlap with evaluation data", _overlap_text(c["overlap"]),
+        *(["## What each step took and gave", _steps_text(c)] if c["steps"] else []), "## What was left out", _left_out_text(c), "## Overlap with evaluation data", _overlap_text(c["overlap"]),
         "## Terms", terms+"\n\nThis is what documents said when they were read, not legal advice. The licence of this set is not chosen yet.",
         "## Samples", *(_sample_text(i, s) for i,s in enumerate(c["samples"], 1))]
     if yaml_text: parts += ["## Recipe", f"{_md(c['recipe']['id'])}, made with kdnb:", f"{fence}yaml\n{yaml_text}\n{fence}"]

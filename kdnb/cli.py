@@ -18,7 +18,7 @@ def parse_value(
     import yaml
     word = text.strip()
     if re.fullmatch(r"[-+]?\d+", word): return int(word)
-    if re.fullmatch(r"\{[^:]*\}.*", word): return text    # a column in braces, not a mapping
+    if re.fullmatch(r"\{[^:]*\}.*|[a-z]+:", word): return text    # a column in braces, or a name's first part such as replay:, and not a mapping
     if word[:1] in "+-.0123456789":
         with contextlib.suppress(ValueError): return float(word)
     try: v = yaml.safe_load(text)
@@ -188,6 +188,18 @@ def objectives(a):
         for k,d in OPTIONS.get(o, {}).items() if a.name else (): print(f"  {'':{wide}}  {say(k, d)}")
 
 # %% ../nbs/17_cli.ipynb #bbc4001f
+def _beyond_tiny(m):
+    "What of a method the teacher `tiny` has no wording for: option -> values of it, or none where any value is too much"
+    from kdnb.recipe import DATA, STEPS, step
+    from kdnb.wordings import asks_by, read_wordings
+    words, o, out = set(read_wordings(DATA/"wordings"/"tiny.yaml")), step(m)[1], {}
+    lacks = lambda k, v: bool(set(asks_by(m, {**o, k: v}))-words)
+    for k,(d,_) in STEPS[m].items():
+        choices = not isinstance(d, str) and (len(d) != 3 or isinstance(d[0], (str, bool)))
+        if choices and (bad := [v for v in d if lacks(k, v)]): out[k] = bad
+        elif not choices and lacks(k, {"file": "x", "text": "x", "texts": ["x"], "lists": {"x": ["y"]}, "range": [1, 2]}[d] if isinstance(d, str) else d[2]): out[k] = []
+    return out
+
 def methods(a):
     "kdnb methods: how knowledge can be elicited; of one or more, their options too"
     from kdnb.recipe import LEGAL, METHODS, STEPS, RecipeError, nearest
@@ -196,8 +208,10 @@ def methods(a):
     def may(d): return LEGAL[d] if isinstance(d, str) else f"{d[0]:g}, from {d[1]:g} to {d[2]:g}" if len(d)==3 and not isinstance(d[0], (str, bool)) else " | ".join(str(x).lower() if isinstance(x, bool) else x for x in d)
     for m,(_,what) in METHODS.items():
         if a.name and m not in a.name: continue
-        print(f"{m:15} {what}")
-        for k,(d,says) in STEPS[m].items() if a.name else (): print(f"  {k:15} {says}\n  {'':15} {may(d)}")
+        print(f"{m:15} {what}"); beyond = _beyond_tiny(m)
+        if not a.name and beyond: print(f"{'':15} not with tiny: "+"; ".join(" ".join([k, ", ".join(map(str, v))]).strip() for k,v in beyond.items()))
+        if a.name and not STEPS[m]: print(f"  {'':15} no options: it adds the teacher's distribution to the rows that the data or other steps bring,\n  {'':15} so that divergence and similarity objectives can learn from it; what nobody has answered the teacher answers")
+        for k,(d,says) in STEPS[m].items() if a.name else (): print(f"  {k:15} {says}\n  {'':15} {may(d)}" + (f"\n  {'':15} not with tiny{': ' if beyond[k] else ''}{', '.join(map(str, beyond[k]))}" if k in beyond else ""))
 
 # %% ../nbs/17_cli.ipynb #9011711f
 def lab(a):

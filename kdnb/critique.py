@@ -24,12 +24,12 @@ def _asked(e, o, w, wanted, about):
     "Ask about many things, `about` being (its name, its row, slots); what could be read, as name -> (reply, groups)"
     pairs = [(dict(prompt=r["prompt"], at=at), w.messages(prompt=_task(r, e), **slots)) for at,r,slots in about]
     got = e.read(e.ask(pairs, once=True, temperature=0., max_new_tokens=max(ROOM, o["max_new_tokens"] or e.s.max_new_tokens)), w)
-    for r,x,g in got: wanted & g.keys() or e.drop(r, f"'{w.name}' read neither {' nor '.join(sorted(wanted))}", x.text)
+    for r,x,g in got: wanted & g.keys() or e.drop({**r, "key": x.key}, f"'{w.name}' read neither {' nor '.join(sorted(wanted))}", x.text)
     return {r["at"]: (x, g) for r,x,g in got if wanted & g.keys()}
 
 def _rated(r, e, scores, reasons={}, **source):
     "A row with its scores (candidate's number -> score), or none; a candidate without one is left out, and what `source` says by number is told the new ones"
-    for i,c in enumerate(r["candidates"]): i in scores or e.drop({**r, "completion": c}, "an answer without a score")
+    for i,c in enumerate(r["candidates"]): i in scores or e.drop({**r, "completion": c, "key": (r.get("told") or {}).get(c, {}).get("key")}, "an answer without a score")
     at = {i: n for n,i in enumerate(sorted(scores))}; of = lambda v: [v[i] for i in at]
     more = {"reasons": of(reasons)} if reasons else {}; source = {k: v(at) if callable(v) else v for k,v in source.items()}
     return [{**r, **more, "candidates": of(r["candidates"]), "candidate_ids": of(r["candidate_ids"]), "scores": of(scores), "source": {**(r.get("source") or {}), **source}}] if at else []
@@ -72,8 +72,9 @@ POINTS = dict(first=1., same=.5, second=0.) # for the answer that is shown first
 def _bias(duels):
     "What verdicts in both orders say of the teacher, in words"
     both = [v for *_,ab,ba in duels if None not in (v := (ab, ba))]; sure = [x for v in both for x in v if x != "same"]
-    n = sum(v in (("first",)*2, ("second",)*2) for v in both); first = f"{sum(x=='first' for x in sure)/len(sure):.0%}" if sure else "none"
-    return (f"{first} of {len(sure)} verdicts went to the first place (50% without bias); {n} of {len(both)} pairs were decided by the place alone and count as equal; {len(duels)-len(both)} of {len(duels)} pairs could not be read in both orders"
+    n = sum(v in (("first",)*2, ("second",)*2) for v in both)
+    first = f"{sum(x=='first' for x in sure)/len(sure):.0%} of {len(sure)} verdicts went to the first place (50% without bias)" if sure else f"all {2*len(both)} verdicts call the two equal" if both else "no pair shows whether the place decides"
+    return (first+(f"; {n} of {len(both)} pairs were decided by the place alone and count as equal" if sure else "")+f"; {len(duels)-len(both)} of {len(duels)} pairs could not be read in both orders"
             + (". Such verdicts say little about the answers: choose another teacher, or another way of feedback" if len(both) >= 10 and n > len(both)/2 else ""))
 
 def _tournament(r, duels, e):
@@ -130,7 +131,7 @@ def listwise(
     shown = {(k, n): d for k,r in enumerate(rows) for n,d in enumerate(_orders(len(r["candidates"]), w.most, rng)) if len(d) > 1}
     text = lambda k, d: w.joint.join(w.filled(w.shot or "{number}. {text}", dict(number=n, text=rows[k]["candidates"][i])) for n,i in enumerate(d, 1))
     got = {at: (x, _order(w, x, shown[at])) for at,(x,_) in _asked(e, o, w, {"number"}, [(at, rows[at[0]], dict(candidates=text(at[0], d))) for at,d in shown.items()]).items()}
-    for at,(x,v) in got.items(): v or e.drop(rows[at[0]], "no number of an answer", x.text)
+    for at,(x,v) in got.items(): v or e.drop({**rows[at[0]], "key": x.key}, "no number of an answer", x.text)
     ends = [(v[0][0], v[0][-1]) for _,v in got.values() if v]
     if not ends: raise DataError(f"{e.step}: none of {len(got)} replies names an answer by its number. Three of them: {[x.text[:120] for x,_ in got.values()][:3]}")
     e.say(dict(kind="note", text=f"{e.step}: the answer shown first got a mean score of {_mean([a for a,_ in ends]):.2f}, the last {_mean([b for _,b in ends]):.2f} (0.50 without bias), in {len(ends)} orders that could be read of {len(shown)}"))
@@ -159,7 +160,7 @@ def aspects(
     rows = with_candidates(rows, e, o)
     got = _asked(e, o, w, {"score", "good", "bad"}, [((k, i, a), r, dict(answer=c, aspect=a)) for k,r in enumerate(rows) for i,c in enumerate(r["candidates"]) for a in names])
     marks = {at: _mark(g) for at,(_,g) in got.items()}; out = []
-    for at,m in marks.items(): m is None and e.drop(rows[at[0]], "a score that is no number", got[at][0].text)
+    for at,m in marks.items(): m is None and e.drop({**rows[at[0]], "key": got[at][0].key}, "a score that is no number", got[at][0].text)
     for k,r in enumerate(rows):
         mine = [{a: marks[k, i, a] for a in names if marks.get((k, i, a)) is not None} for i in range(len(r["candidates"]))]
         why = lambda i: "; ".join(f"{a}: {s}" if len(names) > 1 else s for a in names if (s := a in mine[i] and got[k, i, a][1].get("reason")))

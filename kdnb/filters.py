@@ -376,14 +376,14 @@ def sift(
     heldout=(), /,       # rows that are measured on; given by position, because a filter has this name
     *, pool=(), seed=0,  # prompts that are there already; seeds what is drawn
     **settings,          # filter -> setting, in the order in which they work
-):                       # rows that stay; drops, a list of dict(filter, reason, prompt, completion)
+):                       # rows that stay; drops, a list of dict(filter, reason, prompt, completion), and key where a row has that of its request
     "Apply filters one after the other, and account for every row"
     on, rows, drops = check_filters(skill, heldout, **settings), list(rows), []
     if not rows: raise DataError("there are no rows to filter; the step before gave none")
     total = len(rows)
     for name,v in on.items():
         why = FILTERS[name](rows, v, skill=skill, held=heldout, pool=pool, seed=seed)
-        drops += [dict(filter=name, reason=w, prompt=_prompt(r), completion=_said(r)) for r,w in zip(rows, why) if w is not None]
+        drops += [dict(filter=name, reason=w, prompt=_prompt(r), completion=_said(r), **({"key": r["key"]} if r.get("key") else {})) for r,w in zip(rows, why) if w is not None]
         rows = [r for r,w in zip(rows, why) if w is None]
         if not rows: raise _nothing_left(drops, total)
     return rows, drops

@@ -6,12 +6,12 @@
 __all__ = ['demonstrations', 'asks', 'labeling', 'gold_answer', 'contrasted']
 
 # %% ../nbs/05c_labeling.ipynb #5c075c51
-import random
+import random, re
 from .recipe import RecipeError, derive
-from .skills import DataError
+from .skills import VERIFIERS, DataError
 from .knowledge import Elicitation, answered, grown
 from .programs import ProgramError, find_program, run_program
-from .retrieve import bm25, documents
+from .retrieve import bm25, documents, read_as
 
 # %% ../nbs/05c_labeling.ipynb #4149c2c9
 def demonstrations(
@@ -41,6 +41,8 @@ def _with_documents(e, o):
     "f(prompt, text) -> text after the documents that match the prompt best, and their numbers"
     if not o["documents"]: return lambda prompt, text: (text, [])
     docs = documents(o["documents"]); search, w = bm25(docs), e.wording("context")
+    few = f"; 'contexts' is {o['contexts']}, so all that share a word with a prompt stand before it" if len(docs) < o["contexts"] else ""
+    e.say(dict(kind="note", text=f"{e.step}: {read_as(o['documents'], docs)}{few}"))
     def f(prompt, text):
         found = [j for j,score in search(prompt, o["contexts"]) if score > 0]    # what shares no word does not help
         if not found: return text, found
@@ -65,12 +67,17 @@ def asks(
     return out
 
 # %% ../nbs/05c_labeling.ipynb #cc5e0165
+def _numbers(got, e):
+    "Of triples of a row, a reply and what was read, those whose answer holds a digit"
+    for r,x,g in got: re.search(r"\d", g.get("answer", "")) or e.drop({**r, "key": x.key}, "no number in the answer", x.text)
+    return [t for t in got if re.search(r"\d", t[2].get("answer", ""))]
+
 def _programs(pairs, e):
     "Triples of a row, a reply, and its program with what it gives"
     out, before = [], len(e.drops)
     for r,x in pairs:
         try: code = find_program(x.text); out.append((r, x, dict(rationale=code, answer=str(run_program(code)))))
-        except ProgramError as err: e.drop(r, f"program: {err}", x.text)
+        except ProgramError as err: e.drop({**r, "key": x.key}, f"program: {err}", x.text)
     if not out: raise DataError(f"labeling by program: none of {len(pairs)} replies is a program that gives an answer. "+"; ".join(f"{d['reason']}: {d['completion'][:150]!r}" for d in e.drops[before:][:3]))
     return out
 
@@ -104,6 +111,7 @@ def labeling(
     rows = _afresh(rows, e); asked = asks(rows, e, o); about = {id(r): s for r,_,s in asked}; pairs = e.ask([(r, m) for r,m,_ in asked], o)
     if o["how"]=="plain": got = [(r, x, dict(answer=e.skill.parse(x.text) if e.skill.parse else None)) for r,x in pairs]
     else: got = e.read(pairs, e.wording("cot")) if o["how"]=="cot" else _programs(pairs, e)
+    if o["how"]=="cot" and e.skill.verify is VERIFIERS["number"]: got = _numbers(got, e)
     out = [{**y, "source": {**y["source"], **about[id(r)]}} for r,x,g in got for y in _learnt(r, x, g, e, o)]
     for y in out: y["completion"] or e.drop(y, "no answer found in the reply", y["answer"] or "")
     return [y for y in out if y["completion"]]

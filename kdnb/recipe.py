@@ -24,7 +24,7 @@ def nearest(
     known,    # names that exist
 ):            # " Did you mean 'x'?" or the list of known names
     "Offer the closest known name"
-    known = [str(k) for k in known]
+    known = list(dict.fromkeys(map(str, known)))
     close = difflib.get_close_matches(str(name), known, 1, .5)
     return f"Did you mean '{close[0]}'?" if close else f"Choose one of: {', '.join(known)}."
 

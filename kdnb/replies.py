@@ -181,6 +181,7 @@ class Replay:
         name:str,  # "replay:FILE"
         data=None, # the recipe's `Data`, for the columns of a table
     ):
+        if not name.removeprefix("replay:").strip(): raise DataError("'replay:' names no file. Write replay:FILE, such as replay:answers.jsonl, a table of prompts and completions, or the replies.jsonl that kdnb elicit --record keeps")
         path = name.removeprefix("replay:"); self.name, self.notes = name, dict(source=path)
         self.keys, self.talks, self.replies = {}, {}, {}    # key -> Reply; conversation -> Replies; a prompt's text -> texts
         (self._journal if _is_journal(Path(path)) else self._table)(path, data)

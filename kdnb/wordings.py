@@ -145,4 +145,5 @@ def check_wordings(
     "Refuse a step that the skill's teacher could not be asked"
     words = wordings_of(skill)
     for name,o in chain:
+        if o.get("documents") and not Path(o["documents"]).exists(): raise DataError(f"{o['documents']}: there is no such file")    # whatever the teacher, this must be mended
         for w in asks_by(name, o): wording(words, w, f"{name} ({o['how']}) of {skill.name}")

@@ -21,3 +21,10 @@ def test_instruct_seeds_are_our_own(data):
     for r in s.seeds+s.heldout:
         w = r["prompt"].lower().split(); mine = [tuple(w[i:i+4]) for i in range(len(w)-3)]
         assert not mine or sum(g in grams for g in mine)/len(mine) < .5, r["prompt"]
+
+def test_no_person_talks_like_an_assistant(data):
+    "What expansion turns away as an assistant's talk is no task of Self-Instruct's authors, and no problem of GSM8K"
+    import json
+    from kdnb.expansion import _TALK
+    tasks = [json.loads(l)["instruction"] for l in open(data/"self_instruct_seed_tasks.jsonl")]; sums = [json.loads(l)["question"] for l in open(data/"gsm8k_train_1500.jsonl")]
+    assert len(tasks)==175 and not [p for p in tasks+sums if _TALK.search(p.replace("’", "'"))]

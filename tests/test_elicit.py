@@ -1,5 +1,5 @@
 "Elicitation as a person runs it: a server as the teacher of a whole run, killed and resumed; sets of knowledge; what is wrong is said before anything loads."
-import collections, json, os, random, signal, subprocess, time
+import collections, json, os, random, re, signal, subprocess, time
 from pathlib import Path
 import datasets, pytest
 from conftest import KDNB
@@ -45,6 +45,21 @@ def test_a_set_with_a_server_and_a_budget(serve, kdnb, tmp_path):
     folder = Path(r.stdout.strip()); page = (folder/"samples.html").read_text()
     assert {"data.parquet","README.md","samples.html","drops.jsonl","replies.jsonl","recipe.yaml"}=={f.name for f in folder.iterdir()} and page.count("<article") > 10 and "sk-" not in page
 
+def test_ctrl_c_says_what_is_kept(serve, kdnb, tmp_path):
+    s = serve(world, delay=.02); recipe(tmp_path, s.name, prompts=60)
+    p = subprocess.Popen([KDNB, "elicit", "r.yaml"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    end = time.time()+120
+    while len(s.asked) < 40 and p.poll() is None and time.time() < end: time.sleep(.01)
+    p.send_signal(signal.SIGINT); said = p.communicate()[1]; assert p.returncode==130 and "Traceback" not in said, said
+    kept = int(re.search(r"([\d,]+) replies of", said)[1].replace(",", "")); assert kept >= 30 and "replies.jsonl" in said and "the same command goes on" in said and said.rstrip().endswith("interrupted"), said
+    r = kdnb("elicit", "r.yaml"); assert r.returncode==0 and len(asked(s))==240 and len(s.asked)-240 <= 8+1, r.stderr
+    told = (Path(r.stdout.strip())/"README.md").read_text(); assert "| labeling (plain) | 60 | 240 | 240 |  |" in told and "## What was left out" in told
+
+def test_an_untrained_student_is_named(kdnb):
+    r = kdnb("elicit", "-p", "elicit", "feedback", "-p", "objective", "dpo", "-p", "prompts", 4, "-p", "samples", 3); assert r.returncode==0, r.stderr
+    assert "was never trained" in r.stderr and "answers_by teacher" in r.stderr
+    r = kdnb("elicit", "-p", "elicit", "feedback", "-p", "objective", "dpo", "-p", "prompts", 4, "-p", "samples", 3, "-p", "answers_by", "teacher"); assert r.returncode==0 and "was never trained" not in r.stderr, r.stderr
+
 def test_what_a_model_says_is_text(serve, kdnb, tmp_path):
     evil = "<img src=x onerror=alert(1)>\x00\x1b[31m & \u202e"
     s = serve(lambda n, ask: dict(choices=[dict(index=0, finish_reason="stop", message=dict(role="assistant", content=evil))])); recipe(tmp_path, s.name, elicit=["labeling"], prompts=3, samples=1)
@@ -58,6 +73,8 @@ REFUSED = {
     "an option that is none": (("-p", "elicit", "{labeling: {shot: 3}}", "-p", "objective", "ce"), "Did you mean 'shots'"),
     "a filter that needs a check": (("-p", "teacher", "smollm2-135m", "-p", "elicit", "[labeling, {filter: {right: true}}]", "-p", "objective", "ce"), "verifier"),
     "a file that is not there": (("-p", "teacher", "smollm2-135m", "-p", "elicit", "{curation: {how: documents, documents: nowhere.txt}}", "-p", "objective", "ce"), "nowhere.txt"),
+    "a file that is not there, and a teacher that could not read it": (("-p", "elicit", "{curation: {how: documents, documents: nowhere.txt}}", "-p", "objective", "ce"), "nowhere.txt: there is no such file"),
+    "a teacher's kind without a name": (("-p", "teacher", "replay:", "-p", "objective", "ce"), "replay:FILE"),
     "a budget without prices": (("-p", "teacher", "api:x", "-p", "objective", "ce", "--max-cost", "1"), "api.price"),
     "a stage that is not there": (("--stage", "3"), "counted from 0"),
 }
@@ -69,6 +86,7 @@ def test_refused_before_anything_loads(kdnb, tmp_path, monkeypatch, what):
 
 def test_methods_are_listed(kdnb):
     r = kdnb("methods"); assert r.returncode==0 and all(m in r.stdout for m in ("labeling","expansion","curation","feature","feedback","self_knowledge","filter"))
+    assert "not with tiny: how program, contrast" in r.stdout and "no options" in kdnb("methods", "feature").stdout
     r = kdnb("methods", "labeling"); assert "BM25" in r.stdout and "plain | cot | program | contrast" in r.stdout
 
 right = lambda r: WORLD.says(r["prompt"], r["completion"]) is not None

@@ -1,5 +1,5 @@
 "Filters and search on inputs that hypothesis makes, and on real data where it lies beside the project."
-import collections, json, random
+import collections, json, random, re
 import pytest
 from hypothesis import given, settings, strategies as st
 from kdnb.filters import FILTERS, SETTINGS, _f1, _jaccard, _lcs, _shingles, _words, diversity, near_duplicates, novelty, overlap_with, sift, tally, tell
@@ -53,6 +53,16 @@ def test_every_row_is_accounted_for(given_, order, n):
 @examples(100)
 @given(text, st.integers(1, 9))
 def test_pieces(t, n): assert [w for c in chunks(t, n) for w in c.split()]==t.split()
+
+def test_maths_holds_out_other_problems():
+    "The packaged word problems: no eight words of a held-out one stand in a seed, and every answer is what its own sums come to"
+    from kdnb.skills import load_skill
+    s = load_skill("maths"); grams = lambda r: {tuple(w[i:i+8]) for t in (r["prompt"], r["completion"]) for w in [_words(t)] for i in range(len(w)-7)}
+    assert len(s.heldout) >= 8 and not set().union(*map(grams, s.seeds)) & set().union(*map(grams, s.heldout)) and not len(overlap_with(s.seeds, s.heldout, 8))
+    for r in s.seeds+s.heldout:
+        said, last = r["completion"].split("\n#### "); sums = re.findall(r"(\d+) ([-+*/]) (\d+) = (\d+)", said)
+        assert sums and sums[-1][3]==last and all({"+": int(a)+int(b), "-": int(a)-int(b), "*": int(a)*int(b), "/": int(a)/int(b)}[op]==int(c) for a,op,b,c in sums), r
+        assert s.verify(r["prompt"], r["completion"], last) and s.right(r["prompt"], "So it is "+last, r["completion"])
 
 # --- real data
 
