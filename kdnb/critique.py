@@ -24,7 +24,7 @@ def _asked(e, o, w, wanted, about):
     "Ask about many things, `about` being (its name, its row, slots); what could be read, as name -> (reply, groups)"
     pairs = [(dict(prompt=r["prompt"], at=at), w.messages(prompt=_task(r, e), **slots)) for at,r,slots in about]
     got = e.read(e.ask(pairs, once=True, temperature=0., max_new_tokens=max(ROOM, o["max_new_tokens"] or e.s.max_new_tokens)), w)
-    for r,x,g in got: wanted & g.keys() or e.drop({**r, "key": x.key}, f"'{w.name}' read neither {' nor '.join(sorted(wanted))}", x.text)
+    for r,x,g in got: wanted & g.keys() or e.drop(r, f"'{w.name}' read neither {' nor '.join(sorted(wanted))}", x)
     return {r["at"]: (x, g) for r,x,g in got if wanted & g.keys()}
 
 def _rated(r, e, scores, reasons={}, **source):
@@ -131,7 +131,7 @@ def listwise(
     shown = {(k, n): d for k,r in enumerate(rows) for n,d in enumerate(_orders(len(r["candidates"]), w.most, rng)) if len(d) > 1}
     text = lambda k, d: w.joint.join(w.filled(w.shot or "{number}. {text}", dict(number=n, text=rows[k]["candidates"][i])) for n,i in enumerate(d, 1))
     got = {at: (x, _order(w, x, shown[at])) for at,(x,_) in _asked(e, o, w, {"number"}, [(at, rows[at[0]], dict(candidates=text(at[0], d))) for at,d in shown.items()]).items()}
-    for at,(x,v) in got.items(): v or e.drop({**rows[at[0]], "key": x.key}, "no number of an answer", x.text)
+    for at,(x,v) in got.items(): v or e.drop(rows[at[0]], "no number of an answer", x)
     ends = [(v[0][0], v[0][-1]) for _,v in got.values() if v]
     if not ends: raise DataError(f"{e.step}: none of {len(got)} replies names an answer by its number. Three of them: {[x.text[:120] for x,_ in got.values()][:3]}")
     e.say(dict(kind="note", text=f"{e.step}: the answer shown first got a mean score of {_mean([a for a,_ in ends]):.2f}, the last {_mean([b for _,b in ends]):.2f} (0.50 without bias), in {len(ends)} orders that could be read of {len(shown)}"))
@@ -160,7 +160,7 @@ def aspects(
     rows = with_candidates(rows, e, o)
     got = _asked(e, o, w, {"score", "good", "bad"}, [((k, i, a), r, dict(answer=c, aspect=a)) for k,r in enumerate(rows) for i,c in enumerate(r["candidates"]) for a in names])
     marks = {at: _mark(g) for at,(_,g) in got.items()}; out = []
-    for at,m in marks.items(): m is None and e.drop({**rows[at[0]], "key": got[at][0].key}, "a score that is no number", got[at][0].text)
+    for at,m in marks.items(): m is None and e.drop(rows[at[0]], "a score that is no number", got[at][0])
     for k,r in enumerate(rows):
         mine = [{a: marks[k, i, a] for a in names if marks.get((k, i, a)) is not None} for i in range(len(r["candidates"]))]
         why = lambda i: "; ".join(f"{a}: {s}" if len(names) > 1 else s for a in names if (s := a in mine[i] and got[k, i, a][1].get("reason")))

@@ -11,7 +11,7 @@ from collections import Counter
 from .recipe import RecipeError, derive
 from .skills import DataError
 from .replies import clean
-from .retrieve import chunks, documents
+from .retrieve import chunks, documents, read_as
 from .filters import _same, novelty
 from .knowledge import answered, grown, row
 
@@ -118,7 +118,7 @@ def _topics(e, o):
         here = [clean(g["topic"]) for g in w.all(x.text) if g.get("topic")]
         if x.finish=="length" and here and x.text.rstrip().endswith(here[-1]): here.pop()    # half a topic
         for t in here: found.setdefault(_same(t), t)
-        here or e.drop(r, "no topic in the reply", x.text)
+        here or e.drop(r, "no topic in the reply", x)
     if not found:
         three = "; ".join(repr(d["completion"][:120]) for d in e.drops[gone:][:3])
         raise DataError(f"{e.step}: no topic in any of {len(asks)} replies. Three of them: {three}. Name topics in the recipe, such as topics: [cooking, history]")
@@ -175,7 +175,8 @@ def _texts(e, o, w, slot, shown=None):
     "Different texts of a file, cut where they are too long; and where each comes from"
     longest = _told(e, {k: max(vs, key=len) for k,vs in _attributes(e, o, w).items()}); out, sources = [], []
     fits = _fits(e, o, lambda text: w.messages(**{slot: text, "attributes": longest}), shown)
-    for i,d in enumerate(dict.fromkeys(clean(d).strip() for d in documents(o["documents"]))):
+    docs = documents(o["documents"]); e.say(dict(kind="note", text=f"{e.step}: {read_as(o['documents'], docs)}"))
+    for i,d in enumerate(dict.fromkeys(clean(d).strip() for d in docs)):
         ps = _pieces(d, fits) if d else []
         if not ps: e.drop(dict(prompt=f"{slot}: {d[:80]}"), "longer than the models read, and without spaces to cut it at" if d else "an empty text")
         out += ps; sources += [{slot: i, **({"piece": j} if len(ps) > 1 else {})} for j in range(len(ps))]
@@ -210,7 +211,7 @@ def _replies(live, e, o, turn, out):
     go_on = []
     for d,x in _tried(lambda: e.ask([(d, d["conversation"]) for d in live], o, once=True), e, out):
         said = clean(x.text).strip()
-        if not said: e.drop(d, "empty reply", x.text); continue
+        if not said: e.drop(d, "empty reply", x); continue
         out.append(answered(row(d["prompt"], conversation=d["conversation"]), x, "curation", source={**d["source"], "turn": turn}, completion=said, ids=x.ids if said==x.text else None))
         whole = said if x.finish != "length" else (re.match(r"(?s).*[.!?…。！？][\"”’')*]*", said) or [""])[0]
         if whole: go_on.append(_said(d, "assistant", whole))
@@ -224,7 +225,7 @@ def _next_messages(live, e, o, w, out):
         if not re.search(r"\w", text): why = "no word in it"
         elif x.finish=="length" and x.text.rstrip().endswith(read): why = "cut off at the longest length"
         elif _same(text) in {_same(said["text"]) for said in d["talk"]}: why = "repeats an earlier message"
-        if why: e.drop({**d, "prompt": d["talk"][-1]["text"]}, f"user's side: {why}", x.text)
+        if why: e.drop({**d, "prompt": d["talk"][-1]["text"]}, f"user's side: {why}", x)
         else: go_on.append({**_said(d, "user", text), "prompt": text})
     return go_on
 

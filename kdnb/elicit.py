@@ -56,14 +56,14 @@ def _fresh(e, student):
 def _untaught(name, o, rows, e):
     "Say, once, that a step asks a student that was never trained"
     picks = name=="feedback" and o["how"] != "gold" and e.s.answers_by != "teacher" and any(not (r.get("completion") and r.get("method")) for r in rows)
-    if not getattr(e, "fresh", False) or not (picks or name=="self_knowledge" or o.get("how") in ("gold", "targeted")): return
+    if not e.fresh or not (picks or name=="self_knowledge" or o.get("how") in ("gold", "targeted")): return
     e.fresh, made = False, "it is cut out of the teacher's layers" if e.recipe.student.startswith("layers:") else "its weights are random"
     e.say(dict(kind="note", text=f"{e.step}: the student {e.recipe.student} is asked and was never trained: {made}, and its answers may be no more than strings of words. Choose {'answers_by teacher, or ' if picks else ''}as student the folder of a trained one, such as runs/NAME/student"))
 
 # %% ../nbs/09c_elicit.ipynb #7b8d5e1a
 def _logged(e, rows, take):
     "Take the step `e.step`, and keep in `e.log` what it was given, asked for, gave and left out"
-    e.log, asked, gone = getattr(e, "log", []), e.asked, len(e.drops); out = take(rows)
+    asked, gone = e.asked, len(e.drops); out = take(rows)
     why = collections.Counter(d["reason"].partition(": ")[0] for d in e.drops[gone:])
     e.log.append(dict(step=e.step, rows_in=len(rows), asked=e.asked-asked, rows_out=len(out), left_out=dict(why.most_common())))
     return out
@@ -159,7 +159,7 @@ def tell_of(
     e,      # the `Elicitation` behind it
 ):
     "Beside the rows: a card, and what was left out"
-    about = card(rows, e.drops, e.recipe, e.skill, e.skill.heldout if e.split=="seeds" else (), e.asked, getattr(e.teacher, "spent", None), getattr(e, "log", ()))
+    about = card(rows, e.drops, e.recipe, e.skill, e.skill.heldout if e.split=="seeds" else (), e.asked, getattr(e.teacher, "spent", None), e.log)
     (Path(folder)/"README.md").write_text(card_text(about), encoding="utf-8")
     _write_drops(folder, e.drops)
     return about

@@ -208,7 +208,7 @@ def failures(
 def _wrong(r, x, e, check, ref):
     "Whether a student's reply is wrong; not, where nobody can tell"
     try: return not e.skill.right(r["prompt"], x.text, ref) if e.skill.verify else not check(r["prompt"], x.text, ref)
-    except ValueError: e.drop({**r, "key": x.key}, "the student's answer cannot be checked", x.text)
+    except ValueError: e.drop(r, "the student's answer cannot be checked", x)
 
 # %% ../nbs/05d_expansion.ipynb #49489d78
 def _targeted(rows, e, o):

@@ -105,7 +105,7 @@ def _against_gold(rows, e, o):
     for r in rows: r.get("gold") or e.drop(r, "no gold answer")
     out = []
     for r,x in e.ask([(r, e.shown(r)) for r in have], o, by="student"):
-        if x.text.strip()==r["gold"].strip(): e.drop({**r, "key": x.key}, "the student says what the data says", x.text)
+        if x.text.strip()==r["gold"].strip(): e.drop(r, "the student says what the data says", x)
         else: out.append(ranked({**r, "candidates": [r["gold"], x.text], "candidate_ids": [None, x.ids], "scores": [1., 0.], "told": {r["gold"]: dict(teacher="", key=None, seed="", finish=None)}}, "gold", rejected_by=x.teacher))
     return out
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from .recipe import OBJECTIVES, Recipe, RecipeError, derive
 from .skills import DataError
 from .teachers import LM, pad
+from .replies import Reply
 from .wordings import wording, wordings_of
 
 # %% ../nbs/05_knowledge.ipynb #476214db
@@ -54,6 +55,8 @@ class Elicitation:
     calls:int=0          # calls so far
     step:str=""          # the step under way
     split:str="seeds"    # or heldout
+    log:list=field(default_factory=list) # of each step: dicts of step, rows_in, asked, rows_out, left_out
+    fresh:bool=False     # whether the student was never trained, which a step that asks it should say
 
     @property
     def s(self): "The stage"; return self.recipe.stages[self.stage]
@@ -66,7 +69,10 @@ class Elicitation:
         if self.student is None: raise RecipeError(f"{self.step} asks the student, and none was given: pass student=")
         return self.student
     def who(self, by): return self.learner() if by=="student" else self.teacher
-    def drop(self, r, reason, said=None): self.drops.append(dict(filter=self.step, reason=reason, prompt=r.get("prompt") or "", completion=(r.get("completion") or "") if said is None else said))
+    def drop(self, r, reason, said=None):
+        "Leave a row out; `said` is the Reply or the text that was no good, the row's completion if it is not given"
+        text, key = (said.text, said.key) if isinstance(said, Reply) else (said, r.get("key"))
+        self.drops.append(dict(filter=self.step, reason=reason, prompt=r.get("prompt") or "", completion=(r.get("completion") or "") if text is None else text, **({"key": key} if key else {})))
     def seed(self):
         "A seed for the next call"
         self.calls += 1
@@ -78,8 +84,8 @@ def same_tokens(a, b): "Whether two models read the same tokens"; return isinsta
 
 def _usable(self, r, reply):
     "Whether a reply can be used; if not, it is put aside"
-    if reply.finish in ("failed", "refused"): self.drop(r, f"{reply.finish}: {reply.why}" if reply.why else reply.finish, reply.text)
-    elif not reply.text.strip(): self.drop(r, "empty reply")
+    if reply.finish in ("failed", "refused"): self.drop(r, f"{reply.finish}: {reply.why}" if reply.why else reply.finish, reply)
+    elif not reply.text.strip(): self.drop(r, "empty reply", reply)
     else: return True
 
 def _ask(self:Elicitation,
@@ -116,7 +122,7 @@ def _read(self:Elicitation,
     for r,x in pairs:
         g = w.parse(x.text)
         if g: out.append((r, x, g))
-        else: self.drop(r, f"not readable as '{w.name}'"+(", cut off at the longest length: raise max_new_tokens" if x.finish=="length" else ""), x.text)
+        else: self.drop(r, f"not readable as '{w.name}'"+(", cut off at the longest length: raise max_new_tokens" if x.finish=="length" else ""), x)
     if pairs and not out: raise DataError(f"{self.step}: the pattern of '{w.name}' ({w.where.split('/')[-1]}) matches none of {len(pairs)} replies: {w.read!r}. {_three(self.drops[before:])}")
     return out
 

@@ -69,7 +69,7 @@ def asks(
 # %% ../nbs/05c_labeling.ipynb #cc5e0165
 def _numbers(got, e):
     "Of triples of a row, a reply and what was read, those whose answer holds a digit"
-    for r,x,g in got: re.search(r"\d", g.get("answer", "")) or e.drop({**r, "key": x.key}, "no number in the answer", x.text)
+    for r,x,g in got: re.search(r"\d", g.get("answer", "")) or e.drop(r, "no number in the answer", x)
     return [t for t in got if re.search(r"\d", t[2].get("answer", ""))]
 
 def _programs(pairs, e):
@@ -77,7 +77,7 @@ def _programs(pairs, e):
     out, before = [], len(e.drops)
     for r,x in pairs:
         try: code = find_program(x.text); out.append((r, x, dict(rationale=code, answer=str(run_program(code)))))
-        except ProgramError as err: e.drop({**r, "key": x.key}, f"program: {err}", x.text)
+        except ProgramError as err: e.drop(r, f"program: {err}", x)
     if not out: raise DataError(f"labeling by program: none of {len(pairs)} replies is a program that gives an answer. "+"; ".join(f"{d['reason']}: {d['completion'][:150]!r}" for d in e.drops[before:][:3]))
     return out
 

@@ -88,7 +88,7 @@ def _reasoned(pairs, e, why, **source):
     for r,x in pairs:
         reasons, said, flaw = _reasons(x.text, e); wrong = [w for w in (why(r, a) for a in said) if w]
         bad = "no answer can be read" if not said else "answers that contradict each other" if 0 < len(wrong) < len(said) else wrong[0] if wrong else flaw
-        if bad: head, *rest = bad.split(":", 1); e.drop(r, ":".join([head+tag, *rest]), x.text)
+        if bad: head, *rest = bad.split(":", 1); e.drop(r, ":".join([head+tag, *rest]), x)
         else: out.append(answered(r, x, "self_knowledge", source=source, rationale=reasons, answer=said[0]))
     return out
 
@@ -128,13 +128,13 @@ def _contrasted(rows, e, o):
     groups = collections.defaultdict(lambda: ([], []))
     for side,w in enumerate((good, bad)):
         for r,x in e.ask([(r, _under(e.shown(r), w)) for r in rows], o, by="student"):
-            if _repeats(x.text, w.filled(w.ask, dict(prompt="")), r["prompt"], 4): e.drop(r, "repeats the instruction", x.text)
+            if _repeats(x.text, w.filled(w.ask, dict(prompt="")), r["prompt"], 4): e.drop(r, "repeats the instruction", x)
             else: groups[_key(e, r)][side].append((r, x))
     out = []
     for a,b in groups.values():
-        for r,x in (a[len(b):] or b[len(a):]): e.drop(r, "the answer under the other instruction is missing", x.text)
+        for r,x in (a[len(b):] or b[len(a):]): e.drop(r, "the answer under the other instruction is missing", x)
         for (r,x),(_,y) in zip(a, b):
-            if x.text==y.text: e.drop(r, "the same answer under both instructions", x.text)
+            if x.text==y.text: e.drop(r, "the same answer under both instructions", x)
             else: out.append(answered(r, x, "self_knowledge", candidates=[x.text, y.text], candidate_ids=[x.ids, y.ids], scores=[1., 0.], chosen=x.text, rejected=y.text, judge="contrast"))
     return out
 
@@ -146,7 +146,7 @@ def _principled(rows, e, o):
     w, rules = e.wording("principled"), o["principles"] or list(e.wording("principles").list)
     out = []
     for r,x in e.ask([(r, _under(e.shown(r), w, principles="\n".join(rules))) for r in rows], o, by="student"):
-        if any(_repeats(x.text, p, r["prompt"], 5) for p in rules): e.drop(r, "repeats a principle", x.text)
+        if any(_repeats(x.text, p, r["prompt"], 5) for p in rules): e.drop(r, "repeats a principle", x)
         else: out.append(answered(r, x, "self_knowledge", source=dict(principles=rules)))
     return out
 
@@ -191,7 +191,7 @@ def _judgments(groups, e, o, w):
         e.say(dict(kind="note", text=f"{e.step}: of {len(pairs)} judgments by aspect {len(got)} can be read, so the student is asked for right or wrong instead"))
         return _judgments(groups, e, o, e.wording("verdict"))
     marks = collections.defaultdict(list)
-    for r,x,g in got: e.drop(r, "the score is no number", x.text) if _mark(g) is None else marks[id(r)].append((_mark(g), x.text))
+    for r,x,g in got: e.drop(r, "the score is no number", x) if _mark(g) is None else marks[id(r)].append((_mark(g), x.text))
     return marks
 
 def _rewarded(rows, e, o):

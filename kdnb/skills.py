@@ -149,7 +149,7 @@ def load_data(
     out = []
     for n,row in rows:
         try: out.append(_pair(row, f"{data.source}, line {n}", data.prompt, data.completion if has else ""))
-        except DataError as e: raise DataError(f"{e}. If the file has no header line, name its columns: --columns a,b (in Python columns=[...])" if n <= 2 and nameless else str(e)) from None
+        except DataError as e: raise DataError(f"{e}{'' if str(e)[-1] in '.?!' else '.'} If the file has no header line, name its columns: --columns a,b (in Python columns=[...])" if n <= 2 and nameless else str(e)) from None
     return _two_sides(out, data.heldout, data.source)
 
 # %% ../nbs/01_skills.ipynb #734fd7d2
