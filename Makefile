@@ -11,7 +11,7 @@ lab: .venv/.made
 	@.venv/bin/kdnb lab
 test: .venv/.made-dev
 	$(PY) tools/sync.py
-	.venv/bin/nbdev-test --n-workers 2 --timing
+	OMP_NUM_THREADS=1 .venv/bin/nbdev-test --n-workers 2 --timing
 	$(PY) -m pytest tests -q --durations 8
 
 .venv/.made: constraints.txt settings.ini setup.py pyproject.toml

@@ -11,7 +11,7 @@ import json, os
 from pathlib import Path
 from .recipe import METHODS as KNOWN, TINY_STUDENTS, Recipe, RecipeError, derive, step
 from .skills import DataError, load_skill
-from .teachers import LM, load_teacher
+from .teachers import LM, load_teacher, threads_for
 from .students import load_student
 from .replies import Recorded
 from .filters import _same, sift, tell
@@ -193,7 +193,8 @@ def collect(
     teacher = teacher or load_teacher(recipe.teacher, on_event=on_event, data=recipe.data, api=recipe.api)
     if stage: say(dict(kind="note", text=f"the stages before {stage} are not trained here: where the student is asked, it is as the recipe makes it"))
     if record or "api:" in recipe.teacher: teacher = Recorded(teacher, folder/"replies.jsonl")
-    try: rows, e = elicited(recipe, stage, teacher=teacher, on_event=on_event)
+    try:
+        with threads_for(recipe): rows, e = elicited(recipe, stage, teacher=teacher, on_event=on_event)
     except KeyboardInterrupt: say(dict(kind="stopped", text=_stopped(teacher, recipe))); raise
     except Exception as x: _write_drops(folder, getattr(x, "drops", ())); raise
     if len(e.skill.heldout) < FEW: _say_few(len(e.skill.heldout), e)

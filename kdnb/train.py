@@ -10,9 +10,9 @@ __all__ = ['write', 'write_rows', 'whole_rows', 'new_folder', 'checkpoints', 'pl
 import contextlib, copy, importlib.metadata, json, os, platform, shutil, threading, time
 from dataclasses import dataclass, field
 from pathlib import Path
-from .recipe import ACROSS, OBJECTIVES, TINY_STUDENTS, Recipe, RecipeError, derive, ensemble_parts, skill_folder
+from .recipe import ACROSS, OBJECTIVES, Recipe, RecipeError, derive, ensemble_parts, skill_folder
 from .skills import load_skill
-from .teachers import LM, load_teacher, model_config, no_bars, sha256
+from .teachers import LM, load_teacher, model_config, no_bars, sha256, threads_for
 from .students import check_student, load_student, student_layers
 from .knowledge import feature
 from .elicit import elicited, tell_of
@@ -500,15 +500,6 @@ def _interrupts(run):
     try: yield
     finally: signal.signal(signal.SIGINT, old)
 
-@contextlib.contextmanager
-def _threads(small):
-    "One thread for models so small that two threads would mostly wait for each other"
-    import torch
-    n = torch.get_num_threads()
-    if small: torch.set_num_threads(1)
-    try: yield
-    finally: torch.set_num_threads(n)
-
 # %% ../nbs/11_train.ipynb #ffb6a9c5
 _LINE, _MOVED = [], threading.Condition() # torch's generator and accelerate's state belong to the process: one run at a time, first come, first served
 
@@ -542,9 +533,8 @@ def _when_free(run, fresh):
     if run.state=="done" and not fresh: return _shown(run)
     if not fresh: _same_data(run)
     check(run.recipe)
-    small = run.recipe.teacher=="tiny" or run.recipe.student in TINY_STUDENTS
     try:
-        with _turn(run), _interrupts(run), _threads(small), no_bars():
+        with _turn(run), _interrupts(run), threads_for(run.recipe), no_bars():
             if run.status["state"]=="done" and not fresh: return _shown(run)    # trained by whom we waited for
             if fresh: _empty(run.folder)
             run.meter = _meter(run)
