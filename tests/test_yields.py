@@ -41,7 +41,8 @@ def test_the_table(small, tmp_path):
     head, rule, *rows = [[c.strip() for c in line.replace("\\|", "/")[1:-1].split("|")] for line in r.stdout.splitlines()]
     assert len(rows)==4 and all(len(x)==len(head)==len(rule)==8 for x in rows)
     for seed,x in enumerate(rows[:2]):
-        x = dict(zip(head, x)); kept = len(json.loads("["+",".join((Path(x["samples"]).parent/"drops.jsonl").read_text().splitlines())+"]"))
-        assert x["way"]=="labels / plainly" and x["seed"]==str(seed) and x["asked"]=="32" and int(x["kept"])==32-kept and Path(x["samples"]).is_file()
-    assert all("does not understand" in x[3] and x[2]=="" for x in rows[2:])
+        x = dict(zip(head, x)); wrong = len((Path(x["samples"]).parent/"drops.jsonl").read_text().splitlines())
+        assert x["way"]=="labels / plainly" and x["seed"]==str(seed) and x["asked"]=="32" and int(x["kept"])==32-wrong and Path(x["samples"]).is_file()
+        assert x["share"]==f"{1-wrong/32:.0%}" and x["left out"]==(f"{wrong} wrong" if wrong else "nothing")
+    assert all("does not understand" in x[-1] and x[2:4]==["0", "0"] for x in rows[2:])
     assert subprocess.run([sys.executable, ROOT/"tools/yields.py", small, "nonesuch", "-o", tmp_path/"out"], capture_output=True, text=True, timeout=60).returncode==1

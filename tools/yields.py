@@ -5,7 +5,7 @@ The ways are recipes in yields.yaml. Their files lie in the folder of data, or a
 import argparse, collections, contextlib, functools, json, re, sys, time
 from pathlib import Path
 
-COLUMNS = ["way", "seed", "asked", "kept", "share", "left out", "seconds", "samples"]
+COLUMNS = ["way", "seed", "asked", "kept", "share", "left out", "seconds", "samples"] # asked: replies, step by step; share: kept of what the first step asked for
 
 def derived(data):
     "Files made of the Self-Instruct seed tasks: name -> rows"
@@ -35,9 +35,9 @@ def teacher(name):
     from kdnb.teachers import load_teacher
     return load_teacher(name)
 
-def most(reasons, n=3):
+def most(drops, n=3):
     "The most frequent reasons in words"
-    return ", ".join(f"{k} {r}" for r,k in collections.Counter(re.split(r":\s", x)[0] for x in reasons).most_common(n)) or "nothing"
+    return ", ".join(f"{k} {r}" for r,k in collections.Counter(re.split("(?<!side): ", d["reason"])[0] for d in drops).most_common(n)) or "nothing"
 
 def run(
     recipe,    # mapping
@@ -47,16 +47,18 @@ def run(
     from kdnb.elicit import collect
     from kdnb.recipe import Recipe
     from kdnb.train import check
-    notes, gone, got, start = [], [], dict(asked="", kept="", share="", samples=""), time.time()
+    notes, asked, got, drops, start = [], [0], dict(kept=0, samples=""), [], time.time()
+    def heard(event):
+        if event["kind"]=="note": notes.append(event["text"])
+        elif re.search(r", from \d+ rows$", event.get("text", "")): asked.append(0)    # a step begins
+        elif event.get("done", 0)==event.get("total"): asked[-1] += event["total"]
     try:
         r = Recipe(**{**recipe, "seed": seed}); check(r); t = teacher(r.teacher); start = time.time()
-        folder = collect(r, to, len(r.stages)-1, lambda event: notes.append(event["text"]) if event["kind"]=="note" else None, teacher=t)
-        kept, asked = (int(x.replace(",", "")) for x in re.match(r"([\d,]+) rows from ([\d,]+) replies", notes[-1]).groups())
-        got |= dict(asked=asked, kept=kept, share=f"{kept/asked:.0%}", samples=folder/"samples.html")
-        gone = [json.loads(l)["reason"] for l in (folder/"drops.jsonl").read_text(encoding="utf-8").splitlines()]
-    except Exception as x: notes.append(f"{type(x).__name__}: {x}"); got |= dict(kept=f"error: {str(x).splitlines()[0][:160]}"); gone = [d["reason"] for d in getattr(x, "drops", ())]
-    to.mkdir(parents=True, exist_ok=True); (to/f"notes-{seed}.txt").write_text("\n".join(notes)+"\n", encoding="utf-8")
-    return got | {"left out": most(gone), "seconds": f"{time.time()-start:.0f}"}
+        folder = collect(r, to, len(r.stages)-1, heard, teacher=t)
+        got = dict(kept=int(re.match(r"[\d,]+", notes[-1])[0].replace(",", "")), samples=folder/"samples.html"); drops = [json.loads(l) for l in (folder/"drops.jsonl").read_text(encoding="utf-8").splitlines()]
+    except Exception as x: notes.append(f"{type(x).__name__}: {x}"); got |= dict(samples=f"error: {str(x).splitlines()[0][:200]}"); drops = getattr(x, "drops", ())
+    to.mkdir(parents=True, exist_ok=True); (to/f"notes-{seed}.txt").write_text("\n".join(notes)+"\n", encoding="utf-8"); n = [k for k in asked if k] or [0]
+    return got | {"asked": " + ".join(map(str, n)), "share": f"{got['kept']/max(1, n[0]):.0%}", "left out": most(drops), "seconds": f"{time.time()-start:.0f}"}
 
 def main():
     a = argparse.ArgumentParser(description=__doc__.splitlines()[0].replace("%", "%%"))
