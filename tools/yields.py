@@ -37,7 +37,8 @@ def teacher(name):
 
 def most(drops, n=3):
     "The most frequent reasons in words"
-    return ", ".join(f"{k} {r}" for r,k in collections.Counter(re.split("(?<!side): ", d["reason"])[0] for d in drops).most_common(n)) or "nothing"
+    short = lambda reason: re.split("(?<!program)(?<!user's side): ", re.sub(r": line \d+", "", reason))[0]
+    return ", ".join(f"{k} {r}" for r,k in collections.Counter(short(d["reason"]) for d in drops).most_common(n)) or "nothing"
 
 def run(
     recipe,    # mapping
@@ -64,7 +65,7 @@ def main():
     a = argparse.ArgumentParser(description=__doc__.splitlines()[0].replace("%", "%%"))
     a.add_argument("data", type=Path); a.add_argument("names", nargs="*", metavar="NAME", help="ways, or words of their names; all by default")
     a.add_argument("--seeds", type=int, nargs="+", default=[0]); a.add_argument("-o", type=Path, default=Path("yields"), metavar="OUT"); a.add_argument("--ways", type=Path, default=Path(__file__).with_suffix(".yaml"), help="a file of ways")
-    a = a.parse_args(); ways = recipes(a.data, a.o, a.ways)
+    a = a.parse_intermixed_args(); ways = recipes(a.data, a.o, a.ways)
     for n in a.names: any(n in w for w in ways) or sys.exit(f"no way's name holds '{n}'. Choose from: {'; '.join(ways)}")
     print("| "+" | ".join(COLUMNS)+" |\n|"+"---|"*len(COLUMNS), flush=True)
     for way in [w for w in ways if not a.names or any(n in w for n in a.names)]:
