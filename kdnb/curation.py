@@ -12,7 +12,8 @@ from .recipe import RecipeError, derive
 from .skills import DataError
 from .replies import clean
 from .retrieve import chunks, documents, read_as
-from .filters import _same, novelty
+from .filters import _same, novelty, refusals
+from .expansion import talks
 from .knowledge import answered, grown, row
 
 # %% ../nbs/05e_curation.ipynb #8da30b66
@@ -68,6 +69,9 @@ def _judge(e, o):
     held = {_same(r["prompt"]) for r in e.skill.heldout}
     def f(text, read, x):
         if not re.search(r"\w", text): return "no word in it", x.text
+        if text.endswith(":"): return "announces something that does not follow", x.text
+        if refusals([dict(completion=text)])[0]: return "the teacher declines", x.text
+        if talks(text): return "an assistant's talk", x.text
         if x.finish=="length" and x.text.rstrip().endswith(read): return "cut off at the longest length", x.text
         if _same(text) in held: return "equals a held-out prompt", ""
         if like := see(text): return "not new", f"ROUGE-L {like[0]:.2f} with {like[1]!r}"

@@ -197,6 +197,7 @@ def collect(
         with threads_for(recipe): rows, e = elicited(recipe, stage, teacher=teacher, on_event=on_event)
     except KeyboardInterrupt: say(dict(kind="stopped", text=_stopped(teacher, recipe))); raise
     except Exception as x: _write_drops(folder, getattr(x, "drops", ())); raise
+    if "feature" in recipe.stages[stage].methods: say(dict(kind="note", text="feature: what the teacher shows at each token is looked at when a student trains; this set holds the texts"))
     if len(e.skill.heldout) < FEW: _say_few(len(e.skill.heldout), e)
     tmp = folder/"data.parquet.tmp"; rows.to_parquet(str(tmp)); os.replace(tmp, folder/"data.parquet")
     tell_of(folder, rows, e)

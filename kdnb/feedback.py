@@ -131,7 +131,9 @@ def referenced(
     "Preferences made ready for a ranking loss"
     lm = e.learner()
     try: keep, notes = check_preferences(rows, max(LEAST_CANDIDATES.get(o, 2) for o in e.s.terms))
-    except ValueError as x: raise DataError(f"{x}. Ask for more samples or longer answers (max_new_tokens), or choose another judge than {e.s.judge}") from None
+    except ValueError as x:
+        for r in rows: e.drop(r, "no order among its candidates")
+        raise DataError(f"{x}. Ask for more samples or longer answers (max_new_tokens), or choose {f'another judge than {e.s.judge}' if e.s.judged else 'another way of feedback or another teacher'}") from None
     for i in set(range(len(rows)))-set(keep): e.drop(rows[i], "no order among its candidates")
     for n in notes: e.say(dict(kind="note", text=f"feedback: {n}"))
     ids_of = lambda r: [c or e.lm.completion_ids(x) for x,c in zip(r["candidates"], r.get("candidate_ids") or [None]*len(r["candidates"]))]

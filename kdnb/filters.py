@@ -395,7 +395,7 @@ def _nothing_left(drops, total):
     for d in [*first.values(), *drops]:
         if len(shown) < 3 and not any(d is s for s in shown): shown.append(d)
     raw = "\n".join(f"  [{d['filter']}: {_cut(d['reason'], 120)}] {d['prompt'][:200]!r} → {d['completion'][:200]!r}" for d in shown)
-    e = DataError(f"the filters left none of {total} rows: {', '.join(f'{k!r} removed {n}' for k,n in count.items())}. Some of them, as they came:\n{raw}\nLook at the rows, then change the prompts, the parser or the filter")
+    e = DataError(f"the filters left none of {total} row{'s'*(total != 1)}: {', '.join(f'{k!r} removed {n}' for k,n in count.items())}. Some of them, as they came:\n{raw}\nLook at the rows, then change the prompts, the parser or the filter")
     e.drops = drops
     return e
 

@@ -191,6 +191,11 @@ def _flaw(candidates, scores, least):
     if len(said) < least: return f"with fewer than {least} different candidates"
     if len(set(scores)) < 2: return "in which all scores are equal"
 
+def _said(row):
+    "A row's first candidates and scores in words"
+    some = [f"{str(c)[:40]!r} {s}" for c,s in zip(row.get("candidates") or [], row.get("scores") or [])][:3]
+    return f" ({', '.join(some)})" if some else ""
+
 def check_preferences(
     rows,        # dicts with candidates (list of texts) and scores (list of numbers)
     least:int=2, # fewest different candidates, as in `LEAST_CANDIDATES`
@@ -200,6 +205,6 @@ def check_preferences(
     for n,row in enumerate(rows, 1):
         why = _flaw(row.get("candidates"), row.get("scores"), least)
         good.append(n-1) if why is None else flaws.setdefault(why, []).append((n-1, row))
-    notes = [f"{len(x)} of {n} rows {why}, such as row {x[0][0]}: {str([*zip(x[0][1].get('candidates') or [], x[0][1].get('scores') or [])])[:160]}" for why,x in flaws.items()]
+    notes = [f"{len(x)} of {n} rows {why}, such as row {x[0][0]}{_said(x[0][1])}" for why,x in flaws.items()]
     if not good: raise ValueError("no row of preferences can be learnt from. "+("; ".join(notes) or "There are no rows")+". A row needs `candidates`, different texts, and `scores`, a number each, not all equal")
     return good, notes

@@ -79,8 +79,8 @@ def _reasons(text, e):
     "The reasons in a reply, the answers that it states, and what is wrong with it by its own lights"
     if "cot" not in e.words: return None, [a for a in [e.skill.parse(text) if e.skill.parse else text] if a], None
     found = e.words["cot"].all(text); said, reasons = [g["answer"] for g in found if "answer" in g], found[0].get("rationale") if found else None
-    false = next((x for x,ok in check_equations(reasons or "") if not ok), None)
-    return reasons, said, None if not said else "no reasons before the answer" if not reasons else f"a false sum in its reasons: {false}" if false else None
+    false = next((x for x,ok in check_equations(text) if not ok), None)    # also behind the answer: all of it is learnt
+    return reasons, said, None if not said else "no reasons before the answer" if not reasons else f"a false sum: {false}" if false else None
 
 def _reasoned(pairs, e, why, **source):
     "Replies whose reasons end in what is right; the others are put aside"

@@ -1,9 +1,12 @@
 "Elicitation as a person runs it: a server as the teacher of a whole run, killed and resumed; sets of knowledge; what is wrong is said before anything loads."
 import collections, json, os, random, re, signal, subprocess, time
 from pathlib import Path
+from types import SimpleNamespace
 import datasets, pytest
 from conftest import KDNB
-from kdnb.skills import load_skill
+from kdnb.recipe import Recipe
+from kdnb.replies import Reply
+from kdnb.skills import DataError, load_skill
 from kdnb.tiny import WORLD
 from test_api import serve    # a fixture
 
@@ -111,3 +114,22 @@ def test_chains_are_trained_on(tmp_path, name):
     first, second = (datasets.load_from_disk(str(run.folder/"knowledge"/f"stage0-round{i}")) for i in (0, 1))
     assert run.state=="done" and len(run.history)==7 and min(share(first), share(second)) >= least and first[:] != second[:], (share(first), share(second))
     assert first[:]==elicit(r)[:] and not {x["prompt"] for x in first} & {x["prompt"] for x in load_skill("tiny-tell").heldout}
+
+def test_what_curation_turns_away():
+    from kdnb.curation import _judge
+    e = SimpleNamespace(skill=load_skill("instruct")); fault, x = _judge(e, dict(novel=0.)), lambda t: Reply(t)
+    for text,why in (("The problem is:", "announces"), ("I'm sorry, but I cannot write that.", "declines"), ("How can I assist you today?", "assistant's talk"), ("...", "no word")): assert why in fault(text, text, x(text))[0]
+    assert fault("Write a function that adds two numbers.", "", x("Write a function that adds two numbers.")) is None
+
+def test_reasons_are_checked_behind_the_answer():
+    from kdnb.self_knowledge import _reasons
+    from kdnb.wordings import wordings_of
+    e = SimpleNamespace(words=wordings_of(load_skill("maths")), skill=load_skill("maths"))
+    assert "false sum" in _reasons("There are 2 and 2, so 2 + 2 = 4.\nThe answer is 4\nCheck: 3 + 1 = 5", e)[2] and _reasons("There are 2 and 2, so 2 + 2 = 4.\nThe answer is 4\nCheck: 3 + 1 = 4", e)[2] is None
+
+def test_no_preference_says_why():
+    "All candidates alike: the error shows some in words, and each row is counted"
+    from kdnb.elicit import elicit
+    r = Recipe(teacher="tiny", student="tiny-s", skill="tiny-tell", stages=[dict(elicit=[dict(feedback=dict(how="judge"))], judge="verifier", answers_by="teacher", objective={"dpo": 1.}, samples=2, prompts=3, max_new_tokens=24)])
+    with pytest.raises(DataError, match="such as row 0 \\('the .* 1.0, ") as x: elicit(r)
+    assert [d["reason"] for d in x.value.drops].count("no order among its candidates")==3
