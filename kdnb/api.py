@@ -25,6 +25,7 @@ def address(
     model, how = model if at else what, "Write api:MODEL@http://HOST:PORT/v1, such as api:qwen3@http://127.0.0.1:8000/v1"
     try: u = urlsplit(url); host, _ = u.hostname, u.port
     except ValueError: host = None
+    if not at and re.search(r"@[\w.-]+(:\d+|/)", what): raise RecipeError(f"teacher: the address in '{name}' does not begin with http:// or https://. {how}")
     if not model or not host or u.scheme not in ("http","https"): raise RecipeError(f"teacher: '{model or 'api:'}' has no address that can be asked. {how}")
     if u.username or u.password or u.query: raise RecipeError("teacher: the address holds a name, a password or a query, and a recipe is written to files. Put the key into an environment variable and name that in api.key")
     return model, url.rstrip("/")
@@ -99,20 +100,26 @@ def _text(t):
     raw = t.get("bytes")
     return bytes(raw).decode("utf-8", "replace") if isinstance(raw, list) else re.sub("[\ud800-\udfff]", "", t["token"])
 
+def _logp(t):
+    "A log-probability, if it is one"
+    v = t["logprob"]
+    if isinstance(v, bool) or not v <= .01: raise ValueError("no log-probability")
+    return min(0., max(-1e4, float(v)))
+
 def _increments(at):
     "What each token adds to the text; nothing, where it ends inside a character"
-    if not all(isinstance(t.get("bytes"), list) for t in at): return [_text(t) for t in at]
+    if not all(isinstance(t.get("bytes"), list) for t in at): return [clean(_text(t)) for t in at]
     raw, had, out = b"", 0, []
-    for t in at: raw += bytes(t["bytes"]); text = raw.decode("utf-8", "ignore"); out.append(text[had:]); had = len(text)
+    for t in at: raw += bytes(t["bytes"]); text = raw.decode("utf-8", "ignore"); out.append(clean(text[had:])); had = len(text)
     return out
 
 def _named(choice):
     "Per generated token its likeliest alternatives, as a list of [text, log-probability], and the token itself likewise; None where the server gives none"
     try:
-        at = choice["logprobs"]["content"]; pair = lambda t: [_text(t), float(t["logprob"])]
-        top = [sorted((pair(t) for t in x.get("top_logprobs") or [x] if math.isfinite(t["logprob"])), key=lambda x: -x[1]) for x in at]
-        return (top, [[text, max(-1e4, float(t["logprob"]))] for text,t in zip(_increments(at), at)]) if top else (None, None)
-    except (KeyError, TypeError, ValueError, AttributeError): return None, None
+        at = choice["logprobs"]["content"]; pair = lambda t: [_text(t), _logp(t)]
+        top = [sorted((pair(t) for t in x.get("top_logprobs") or [x]), key=lambda x: -x[1]) for x in at]
+        return (top, [[text, _logp(t)] for text,t in zip(_increments(at), at)]) if top else (None, None)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError): return None, None
 
 def read_reply(
     body:str, # of a chat completion
@@ -255,6 +262,7 @@ async def _attempt(self:ApiTeacher, client, call, i, params):
     finally: call.sending.discard(asyncio.current_task())
     self._settle(call, i, params, tokens, lost=True); self._accountable(call, tokens)
     if self.api.top and "logprobs" in params and reply.top is None and reply.text: self._note(call, f"{self.name} gives no log-probabilities")
+    if len(self._key()) > 15 and self._key() in json.dumps([reply.text, reply.said, reply.top], ensure_ascii=False): reply.said = reply.top = None
     if len(self._key()) > 15: reply.text, reply.why = (t.replace(self._key(), "[key]") for t in (reply.text, reply.why))
     return "reply", reply
 

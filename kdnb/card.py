@@ -190,7 +190,8 @@ def _facts(c):
     facts = [("rows", _num(c["rows"])), ("different prompts", _num(c["prompts"])), ("replies asked for, by all steps" if c["told"] else "rows, and rows left out", _num(c["asked"])),
              ("yield (rows / replies asked for)" if c["told"] else "yield (rows / rows and rows left out)", "" if c["yield_"] is None else f"{c['yield_']:.1%}")]
     if c["right"]: facts.append((f"right, of {c['right']['known']:,} that can be checked", f"{c['right']['share']:.1%}"))
-    return facts+[(_md(k, 40), _num(v)) for k,v in (c["spent"].items() if isinstance(c["spent"], dict) else [("spent", c["spent"])] if c["spent"] else [])]
+    say = dict(prompt_tokens="tokens of prompts", completion_tokens="tokens of replies", attempts="attempts, those that failed included", unknown="dollars of attempts whose answer was lost, at most")
+    return facts+[(_md(say.get(k, k), 60), f"{v:.4f}" if k in ("dollars", "unknown") else _num(v)) for k,v in (c["spent"].items() if isinstance(c["spent"], dict) else [("spent", c["spent"])] if c["spent"] else [])]
 
 # %% ../nbs/05j_card.ipynb #0c43cc71
 def card_text(

@@ -47,9 +47,11 @@ def _data_words(a):
 
 def _from_file(path, params, words):
     "A recipe file, with single fields changed"
-    from kdnb.recipe import Recipe, RecipeError, Stage
+    from kdnb.recipe import Recipe, RecipeError, Stage, nearest
     if words: raise RecipeError(f"{', '.join(words)} cannot stand beside a recipe file. Write them into {path} under 'data:'")
     d = Recipe.from_yaml(Path(path)).to_params()
+    for k in params:
+        if k not in (known := [*Stage.model_fields, *Recipe.model_fields]): raise RecipeError(f"'{k}' is no field of a recipe. {nearest(k, known)}")
     for k,v in params.items():
         at = d["stages"][-1] if k in Stage.model_fields else d    # a stage's field is set in the last stage
         if k=="objective" and isinstance(v, str): v = {o: 1. for o in v.split("+")}

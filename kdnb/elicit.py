@@ -6,10 +6,10 @@
 __all__ = ['METHODS', 'FEW', 'filtered', 'elicited', 'elicit', 'tell_of', 'conversations', 'collect']
 
 # %% ../nbs/09c_elicit.ipynb #1c5b1a87
-import collections
+import collections, itertools
 import json, os
 from pathlib import Path
-from .recipe import METHODS as KNOWN, TINY_STUDENTS, Recipe, RecipeError, derive, step
+from .recipe import METHODS as KNOWN, TINY_STUDENTS, Recipe, RecipeError, derive, kept, step
 from .skills import DataError, load_skill
 from .teachers import LM, load_teacher, threads_for
 from .students import load_student
@@ -22,6 +22,8 @@ from .expansion import expansion
 from .curation import curation
 from .self_knowledge import self_knowledge
 from .feedback import feedback, referenced
+from .sparse import keeper
+from .vocabularies import in_words_of
 
 # %% ../nbs/09c_elicit.ipynb #2700a879
 def filtered(
@@ -179,6 +181,17 @@ def _stopped(teacher, recipe):
     if recipe.teacher.startswith("replay:"): return f"stopped. Nothing is lost: {recipe.teacher} is as it was, and the same command begins again"
     return f"stopped. Nothing is kept: replies of {recipe.teacher}, a model on this machine, are kept where --record is given (record=True in Python). The same command begins again"
 
+def _with_kept(rows, teacher, e):
+    "Rows with what a stage keeps of the teacher at each token: `kept_ids` and `kept_logps`; with keep all that is looked at when a student trains"
+    s, of = e.s, teacher if isinstance(teacher, LM) else getattr(teacher, "teacher", teacher)
+    if not kept(s.keep) or not len(rows) or not rows[0]["completion_ids"]: e.say(dict(kind="note", text="feature: what the teacher shows at each token is looked at when a student trains; this set holds the texts. With keep tail:K it holds the K likeliest tokens")); return rows
+    if isinstance(of, LM): x = feature(of, rows, keep=keeper(of.words, s.keep, s.temperature, derive(e.recipe.seed, "keep", e.stage, e.round)))
+    else:
+        try: x = in_words_of(e.lm, of, rows, s.keep, e.shown, s.temperature, e.say)
+        except DataError as why: e.say(dict(kind="note", text=f"{why}. This set holds the texts alone")); return rows
+    ends = list(itertools.accumulate(len(c) for c in rows["completion_ids"])); cut = lambda v: [v[a:b].tolist() for a,b in zip([0, *ends], ends)]
+    return rows.add_column("kept_ids", cut(x.ids)).add_column("kept_logps", cut(x.logp))
+
 def collect(
     recipe:Recipe,    # what to ask for
     out="knowledge",  # folder of sets; this one is named by the recipe's content
@@ -197,7 +210,7 @@ def collect(
         with threads_for(recipe): rows, e = elicited(recipe, stage, teacher=teacher, on_event=on_event)
     except KeyboardInterrupt: say(dict(kind="stopped", text=_stopped(teacher, recipe))); raise
     except Exception as x: _write_drops(folder, getattr(x, "drops", ())); raise
-    if "feature" in recipe.stages[stage].methods: say(dict(kind="note", text="feature: what the teacher shows at each token is looked at when a student trains; this set holds the texts"))
+    if "feature" in recipe.stages[stage].methods: rows = _with_kept(rows, teacher, e)
     if len(e.skill.heldout) < FEW: _say_few(len(e.skill.heldout), e)
     tmp = folder/"data.parquet.tmp"; rows.to_parquet(str(tmp)); os.replace(tmp, folder/"data.parquet")
     tell_of(folder, rows, e)

@@ -22,7 +22,7 @@ OPTIONAL = { # column -> what it holds, where a method gives it
     "gold": "the data's own answer", "finish": "stop, or length where a reply was cut off", "candidates": "different answers to the prompt", "scores": "the judge's number for each candidate",
     "chosen": "the best candidate", "rejected": "the worst candidate", "judge": "who scored", "reasons": "what the judge said of each candidate", "candidate_ids": "token ids of each candidate",
     "reference": "the student's log-probability of each candidate when the round began, in nats", "top_tokens": "for each token of a reply, the likeliest tokens a server named", "top_logps": "their log-probabilities",
-    "said_tokens": "the tokens of a reply, as a server named them", "said_logps": "their log-probabilities", "key": "of the request, as a record of replies has it", "source": "where the row comes from, as JSON"}
+    "said_tokens": "the tokens of a reply, as a server named them", "said_logps": "their log-probabilities", "kept_ids": "where a stage keeps a few words of the teacher: their token ids, at each token of the completion", "kept_logps": "their log-probabilities, -inf where fewer are known", "key": "of the request, as a record of replies has it", "source": "where the row comes from, as JSON"}
 
 def row(prompt, completion=None, **more):
     "A row in the making"
@@ -209,6 +209,7 @@ def prompts_only(
     out = [{**encoded({**r, "completion": r.get("gold") or "", "ids": None}, e), "completion_ids": [], "method": r.get("method") or "prompts"} for r in rows]
     fits = [r for r in out if len(r["prompt_ids"]) < e.lm.context]
     if not fits: raise DataError(f"none of the {len(out)} prompts fits into the {e.lm.context} tokens that {e.lm.name} reads")
+    for r in out: r in fits or e.drop(r, f"longer than the {e.lm.context} tokens that {e.lm.name} reads", "")
     if len(fits) < len(out): e.say(dict(kind="note", text=f"dropped {len(out)-len(fits)} prompts longer than the {e.lm.context} tokens that {e.lm.name} reads; {len(fits)} kept"))
     return dataset(fits)
 

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 from .recipe import ACROSS, OBJECTIVES, ON_POLICY
 from .teachers import LM
-from .knowledge import positions
+from .knowledge import positions, same_tokens
 from .fused import each_token, fused, token_logps
-from .align import aligned, same_words, shared_vocabulary
+from .align import aligned, shared_vocabulary
 from .traces import Similarities, traces
 from .ranking import LENGTH_NORMALISED, RANKING, sequence_logps
 from .reinforce import baseline, gae, minillm, mixed_answers, mixed_logps, ppo, reinforce, token_rewards, value_loss, whiten
@@ -69,7 +69,7 @@ def aids_for(
     width, dev = student.head.shape[1], student.device
     critic = nn.Linear(width, 1).to(dev) if "ppo" in stage.terms else None
     if critic: nn.init.zeros_(critic.weight); nn.init.zeros_(critic.bias)
-    shared = shared_vocabulary(student.tokenizer, teacher.tokenizer).to(dev) if teacher and not same_words(student, teacher) else None
+    shared = shared_vocabulary(student.tokenizer, teacher.tokenizer).to(dev) if teacher and not same_tokens(student, teacher) else None
     return Aids(teacher, Similarities(similar, student, teacher, seed).to(dev) if similar else None, critic=critic, shared=shared, **known)
 
 # %% ../nbs/10_lesson.ipynb #8c617e96

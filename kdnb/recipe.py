@@ -293,7 +293,7 @@ class Data(Strict):
     heldout: float = Field(.1, gt=0, lt=1) # share of rows kept for evaluation, never trained on
 
 class Api(Strict):
-    "How a server is asked. What is asked stands elsewhere, so these fields do not change a run's id, and a run may go on with others"
+    "How a server is asked. What is asked stands elsewhere, so these fields do not change a run's id, and a run may go on with others; what is recorded is not asked for again, even if `top` was less"
     concurrency: int = Field(16, ge=1, le=4096) # requests under way at once
     per_minute: int = Field(0, ge=0)      # requests begun in a minute; 0 is as many as the server takes
     timeout: float = Field(60, gt=0)      # seconds until a request is tried again

@@ -146,6 +146,7 @@ def _say(self:Recorded, messages, temperature=1., max_new_tokens=48, seed=0, on_
             n = e["done"]+have; e = e | dict(done=n, total=total) | (dict(text=e["text"].replace(f"{e['done']:,} of {e['total']:,}", f"{n:,} of {total:,}", 1)) if e.get("text") else {})
         if on_event: on_event(e)
     if have: say(dict(kind="note", text=f"{have:,} of {total:,} replies stand in {self.path} and are not asked for again"))
+    if have and getattr(getattr(self.teacher, "api", None), "top", 0) and not any(r.said for r in out if r): say(dict(kind="note", text=f"those were recorded without log-probabilities, which api.top asks for now. Remove {self.path} to ask again"))
     if not todo: return out
     self.path.parent.mkdir(parents=True, exist_ok=True)
     with open(self.path, "ab") as f:
@@ -184,6 +185,7 @@ class Replay:
         if not name.removeprefix("replay:").strip(): raise DataError("'replay:' names no file. Write replay:FILE, such as replay:answers.jsonl, a table of prompts and completions, or the replies.jsonl that kdnb elicit --record keeps")
         path = name.removeprefix("replay:"); self.name, self.notes = name, dict(source=path)
         self.keys, self.talks, self.replies = {}, {}, {}    # key -> Reply; conversation -> Replies; a prompt's text -> texts
+        if Path(path).is_file() and (raw := Path(path).read_bytes()) and all(l.startswith(b'{"spent"') for l in raw.split(b"\n") if l.strip()): raise DataError(f"{path} holds no reply yet: it was begun, and stopped before the first came")
         (self._journal if _is_journal(Path(path)) else self._table)(path, data)
 
     def _journal(self, path, data):
@@ -217,7 +219,8 @@ def _repeat(self:Replay, messages, temperature=1., max_new_tokens=48, seed=0, on
             text = None if self.keys else self.reply(_asked(talk), n)
             r = Reply("", "failed", f"no reply to this request is recorded in {self.notes['source']}", teacher=self.name) if text is None else Reply(clean(text), teacher=self.name)
         out.append(replace(r, key=key))
-    lost = [t for t,r in zip(messages, out) if r.finish=="failed"]
+    lost = [t for t,r in zip(messages, out) if r.finish=="failed"]; again = sum(max(0, n-len(self.talks.get(w) or self.replies.get(_asked(json.loads(w)[0])) or [0]*n)) for w,n in seen.items())
+    if again and on_event: on_event(dict(kind="note", text=f"{again:,} of {len(out):,} requests ask for more replies than were recorded, so replies are repeated"))
     if lost and len(lost)==len(out):
         raise DataError(f"{self.name} has no reply to any of the {len(out):,} requests. " + "; ".join(f"asked: {_asked(t)[:100]!r}" for t in lost[:3]) + ". Was it recorded with another skill or other data?")
     if lost and on_event: on_event(dict(kind="note", text=f"{self.name} has no reply to {len(lost):,} of {len(out):,} requests, such as {_asked(lost[0])[:80]!r}"))

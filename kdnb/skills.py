@@ -215,6 +215,7 @@ def _fields(where):
         if k not in FIELDS: raise DataError(f"{where}: '{k}' is not a field. {nearest(k, FIELDS)}")
         if not isinstance(d[k], str): raise DataError(f"{where}: '{k}' is {d[k]!r}; expected text")
     if "{prompt}" not in d.get("template", "{prompt}"): raise DataError(f"{where}: the template must contain {{prompt}}; it is {d['template']!r}")
+    if other := re.findall(r"\{(?!prompt\})([A-Za-z_]\w*)\}", d.get("template", "")): raise DataError(f"{where}: the template has the slot {{{other[0]}}}; a skill fills {{prompt}} alone. Other columns of your data go into --prompt \"...\" (data.prompt)")
     return d
 
 # %% ../nbs/01_skills.ipynb #a26f6201

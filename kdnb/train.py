@@ -10,11 +10,11 @@ __all__ = ['write', 'write_rows', 'whole_rows', 'new_folder', 'checkpoints', 'pl
 import contextlib, copy, importlib.metadata, json, os, platform, shutil, threading, time
 from dataclasses import dataclass, field
 from pathlib import Path
-from .recipe import ACROSS, OBJECTIVES, Recipe, RecipeError, derive, ensemble_parts, skill_folder
+from .recipe import ACROSS, OBJECTIVES, Recipe, RecipeError, derive, ensemble_parts, skill_folder, teacher_gives
 from .skills import load_skill
 from .teachers import LM, load_teacher, model_config, no_bars, sha256, threads_for
 from .students import check_student, load_student, student_layers
-from .knowledge import feature
+from .knowledge import feature, same_tokens
 from .elicit import elicited, tell_of
 from .replies import Recorded, Replay
 from .api import ApiTeacher
@@ -25,7 +25,7 @@ from .sparse import Sparse, keeper, refuse_sparse
 from .feedback import RewardModel, judge
 from .lesson import aids_for
 from .traces import check_layers
-from .align import recode, same_words, theirs
+from .align import recode, theirs
 from .vocabularies import in_words_of
 from .evaluate import evaluate, fidelity
 from .loop import TrainingError, adamw, lessons, optimizer_state, pick_device, pick_precision, trainable
@@ -257,6 +257,12 @@ def _stage_knowledge(w, i, rnd):
     return rows, _states(t, s.keep)
 
 # %% ../nbs/11_train.ipynb #62ec7679
+def _named_here(s, skill, teacher):
+    "Refuse a stage whose answers are not what a server said, and so come without what it names"
+    by = [m for m in s.methods if m in ("labeling", "curation", "self_knowledge")][-1:]
+    if by==["self_knowledge"]: raise RecipeError(f"'{s.terms[0]}' learns from what `{teacher}` names while it replies, and the student answers (self_knowledge). Put labeling in its place, or use objective ce")
+    if not by and all(r.get("completion") for r in skill.seeds): raise RecipeError(f"'{s.terms[0]}' learns from what `{teacher}` names while it replies, and the answers are the data's own. Put labeling before feature, or leave the completions out (data.completion \"\")")
+
 def check(
     recipe:Recipe, # any
 ):                 # its skill, loaded
@@ -264,7 +270,7 @@ def check(
     pick_device(recipe.device)
     skill = load_skill(recipe.skill, recipe.data)
     for _,name in ensemble_parts(recipe.teacher)[0] if recipe.teacher.startswith("ensemble:") else [(1., recipe.teacher)]:
-        if name.startswith("replay:"): Replay(name, recipe.data)
+        if name.startswith("replay:") and not any(x.said for xs in Replay(name, recipe.data).talks.values() for x in xs) and any(s.needs_logits for s in recipe.stages): raise RecipeError(f"{name} holds no log-probabilities of tokens, which 'keep' wants. Record a server's replies with api.top, or use elicit labeling with objective ce")
         if name.startswith("api:"): ApiTeacher(name, recipe.api).check()
     check_student(recipe.student, recipe.teacher)
     layers = student_layers(recipe.student, recipe.teacher), getattr(model_config(recipe.teacher), "num_hidden_layers", None)
@@ -272,6 +278,7 @@ def check(
         for o in s.terms if all(layers) else ():
             if "layers" in (opt := s.options_of(o)): check_layers(o, opt["layers"], *layers)
         for o in s.terms if s.keep != "all" else (): refuse_sparse(o, s.keep, s.options_of(o))
+        if s.needs_logits and "logits" not in teacher_gives(recipe.teacher): _named_here(s, skill, recipe.teacher)
         check_wordings(skill, s.chain)
         for name,o in s.chain:
             if name=="filter": check_filters(skill, skill.heldout, **o)
@@ -314,7 +321,7 @@ class _Work:
     @property
     def model(self): "The teacher, where it is a model"; return self.teacher if isinstance(self.teacher, LM) else None
     @property
-    def across(self): "Whether student and teacher read different tokens"; return self.model is not None and not same_words(self.student, self.model)
+    def across(self): "Whether student and teacher read different tokens"; return self.model is not None and not same_tokens(self.student, self.model)
     def read(self, rows): "Rows as the student reads them"; return recode(rows, self.student, self.model, load_skill(self.run.recipe.skill, self.run.recipe.data), lambda e: self.run.emit(**e)) if self.across else rows
     def elicited(self, **which):
         "Knowledge of a stage, as the student reads it, and the `Elicitation` behind it"
@@ -353,7 +360,7 @@ def _load(run):
     run.phase("loading", f"loading student {r.student}")
     across = all(set(s.terms) <= ACROSS | {"ce"} for s in r.stages)
     w = _Work(run, teacher, load_student(r.student, teacher, r.seed, device, lambda e: run.emit(**e), across), "")
-    if w.model is None and (whole := [s for s in r.stages if s.needs_logits and s.keep=="all"]): raise RecipeError(f"'{whole[0].terms[0]}' compares distributions, and `{r.teacher}` shows none: {getattr(teacher, 'why', 'it has text alone')}")
+    if w.model is None and (whole := [s for s in r.stages if s.needs_logits and not s.keep.startswith(("topk:","tail:"))]): raise RecipeError(f"'{whole[0].terms[0]}' compares distributions, and with keep {whole[0].keep} `{r.teacher}` shows none: {getattr(teacher, 'why', 'it has text alone')}")
     if w.across: run.emit(kind="note", text=f"{r.student} reads other tokens than {r.teacher}: the comparison across tokenizers is approximate, and only cross-entropy is measured on held-out answers")
     w.precision, why = pick_precision(r.precision, device, w.student.size)
     if w.precision=="bf16" and w.model: teacher.model.to(torch.bfloat16)

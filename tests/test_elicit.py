@@ -133,3 +133,15 @@ def test_no_preference_says_why():
     r = Recipe(teacher="tiny", student="tiny-s", skill="tiny-tell", stages=[dict(elicit=[dict(feedback=dict(how="judge"))], judge="verifier", answers_by="teacher", objective={"dpo": 1.}, samples=2, prompts=3, max_new_tokens=24)])
     with pytest.raises(DataError, match="such as row 0 \\('the .* 1.0, ") as x: elicit(r)
     assert [d["reason"] for d in x.value.drops].count("no order among its candidates")==3
+
+def test_messages_of_a_newcomer(tmp_path, kdnb):
+    j = tmp_path/"j.jsonl"; j.write_text('{"spent": {"dollars": 0.0}}\n'); recipe(tmp_path, "tiny")
+    for words,said in ((("elicit", "r.yaml", "-p", "promts", "4"), "Did you mean 'prompts'?"), (("elicit", "r.yaml", "-p", "teacher", "api:m@127.0.0.1:8123/v1"), "does not begin with http://"), (("elicit", "r.yaml", "-p", "teacher", f"replay:{j}"), "holds no reply yet")):
+        r = kdnb(*words); assert r.returncode==2 and said in r.stderr and len(r.stderr.splitlines())==1, r.stderr
+
+def test_replay_says_when_it_repeats(tmp_path):
+    from kdnb.replies import Replay, Recorded
+    from kdnb.teachers import load_tiny
+    talk, notes = [[dict(role="user", content="tell of sea")]], []; Recorded(load_tiny(), tmp_path/"j.jsonl").say(talk*3, seed=1)
+    got = Replay(f"replay:{tmp_path/'j.jsonl'}").say(talk*4, seed=1, on_event=lambda e: notes.append(e.get("text")))
+    assert len(got)==4 and got[3].text==got[0].text and any("1 of 4 requests ask for more" in (n or "") for n in notes)

@@ -4,13 +4,16 @@ import pytest, torch
 from safetensors.torch import load_file
 from test_api import Server
 from kdnb.align import piece_tokenizer
+from kdnb.api import ApiTeacher, read_reply
+from kdnb.elicit import collect
 from kdnb.knowledge import feature
-from kdnb.recipe import Recipe, RecipeError
+from kdnb.recipe import Api, Recipe, RecipeError
+from kdnb.replies import Recorded
 from kdnb.sparse import keeper
 from kdnb.students import load_student
 from kdnb.teachers import LM, load_tiny
 from kdnb.tiny import WORLD, tiny_config
-from kdnb.train import distill
+from kdnb.train import check, distill
 
 def naming(lm, top):
     "A server's answer: what the model says, and the likeliest tokens at each place, as OpenAI's protocol has them"
@@ -81,3 +84,41 @@ def test_refusals(readers):
                    (lambda: recipe(api, readers[0], api=dict(top=5), stage=dict(objective={"hidden_l2": 1.})), "needs the teacher's hidden")):
         with pytest.raises(RecipeError, match=word): f()
     with pytest.raises(RecipeError, match="no common word"): distill(recipe(f"ensemble:tiny,{readers[1]}", readers[0], stage=dict(keep="all")), "unused")
+
+@pytest.mark.parametrize("name", ["<|eom_id|>", "<｜end▁of▁sentence｜>", "[EOS]"])
+def test_an_end_by_any_name(tiny, readers, tmp_path, name):
+    names = naming(tiny, 5); s = Server(lambda n,ask: json.loads(json.dumps(names(n, ask), ensure_ascii=False).replace("<eos>", name))); notes = []
+    run = distill(recipe(s.name, readers[0], api=dict(top=5), stage=dict(steps=2)), tmp_path, [lambda e: notes.append(e.get("text", ""))]); s.stop()
+    assert run.state=="done" and any(t.startswith("100% of") for t in notes)
+
+def test_min_ce_where_the_best_is_elsewhere(readers, tmp_path):
+    "The teacher that speaks alone stands inside a token, where the other does not"
+    told = [WORLD.sample("tell", random.Random(i)) for i in range(60)]; (tmp_path/"told.jsonl").write_text("".join(json.dumps(dict(prompt=p, completion=c))+"\n" for p,c in told))
+    assert distill(recipe(f"ensemble:tiny,{readers[1]};min_ce", readers[1], data=dict(source=str(tmp_path/"told.jsonl")), stage=dict(elicit=["feature"], prompts=8, steps=2)), tmp_path).state=="done"
+
+@pytest.mark.parametrize("bad", [800, float("inf"), True, "x", None, 10**400])
+def test_no_log_probability(bad):
+    "A number that is none costs the reply its names, and nothing else"
+    at = [dict(token="a", logprob=-.1, bytes=None, top_logprobs=[]), dict(token="b", logprob=bad, bytes=None, top_logprobs=[])]
+    reply, _ = read_reply(json.dumps(dict(choices=[dict(message=dict(content="ab"), finish_reason="stop", logprobs=dict(content=at))])))
+    assert reply.text=="ab" and reply.said is None and reply.top is None
+
+def test_the_key_is_nowhere(monkeypatch, tmp_path):
+    key = "sk-0123456789abcdef"; monkeypatch.setenv("OPENAI_API_KEY", key); at = lambda t: dict(token=t, logprob=-.1, bytes=None, top_logprobs=[dict(token=t, logprob=-.1, bytes=None)])
+    s = Server(lambda n,ask: dict(choices=[dict(finish_reason="stop", message=dict(content=f"it is {key}"), logprobs=dict(content=[at("it is "), at(key)]))]))
+    r = Recorded(ApiTeacher(s.name, Api(top=2)), tmp_path/"j.jsonl").say([[dict(role="user", content="x")]]); s.stop()
+    assert r[0].text=="it is [key]" and key not in (tmp_path/"j.jsonl").read_text()
+
+def test_a_set_holds_what_a_stage_keeps(server, readers, tiny, tmp_path):
+    import datasets
+    for teacher,student,api in (("tiny", "tiny-s", {}), (server.name, readers[0], dict(top=5))):
+        folder = collect(recipe(teacher, student, api=api), tmp_path/str(len(api))); rows = datasets.load_dataset("parquet", data_files=str(folder/"data.parquet"), cache_dir=str(tmp_path/"cache"))["train"]
+        want = feature(tiny, rows, keep=keeper(tiny.words, "tail:5")); got = torch.tensor([x for r in rows for x in r["kept_logps"]]); assert got.shape==want.logp.shape and (got.exp()-want.logp.exp()).abs().max() < 1e-3
+
+def test_answers_without_names_are_refused_early(readers, tmp_path):
+    api = "api:m@http://127.0.0.1:9/v1"; (tmp_path/"t.jsonl").write_text("".join(json.dumps(dict(prompt=f"tell of {w}", completion="the sea ."))+"\n" for w in ("sea","farm","hill","lake","town","moor","cave","port","mill","park")))
+    data = dict(source=str(tmp_path/"t.jsonl"))
+    for r,word in ((recipe(api, readers[0], api=dict(top=5), data=data, stage=dict(elicit=["feature"])), "the data's own"), (recipe(api, readers[0], api=dict(top=5), stage=dict(elicit=["self_knowledge", "feature"])), "the student answers"),
+                   (recipe(f"replay:{tmp_path/'t.jsonl'}", readers[0]), "holds no log-probabilities")):
+        with pytest.raises(RecipeError, match=word): check(r)
+    with pytest.raises(RecipeError, match="sampled:5"): distill(recipe(f"ensemble:tiny,{readers[1]}", readers[0], stage=dict(keep="sampled:5")), tmp_path)
