@@ -828,6 +828,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'kdnb.teachers._sample': ('teachers.html#_sample', 'kdnb/teachers.py'),
                                'kdnb.teachers._say': ('teachers.html#_say', 'kdnb/teachers.py'),
                                'kdnb.teachers._steppable': ('teachers.html#_steppable', 'kdnb/teachers.py'),
+                               'kdnb.teachers._teller': ('teachers.html#_teller', 'kdnb/teachers.py'),
                                'kdnb.teachers.cache': ('teachers.html#cache', 'kdnb/teachers.py'),
                                'kdnb.teachers.draw': ('teachers.html#draw', 'kdnb/teachers.py'),
                                'kdnb.teachers.expand_gguf': ('teachers.html#expand_gguf', 'kdnb/teachers.py'),

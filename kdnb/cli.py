@@ -118,6 +118,7 @@ def elicit(a):
     r = _with_cost(make_recipe(a), a); check(r)
     if a.stage is None: a.stage = len(r.stages)-1    # where -p goes; the stages before may be a warm start
     if not 0 <= a.stage < len(r.stages): raise RecipeError(f"--stage {a.stage}: the recipe has {len(r.stages)} stage{'s'*(len(r.stages) > 1)}, counted from 0")
+    print(f"- {r.run_id}, stage {a.stage}: {', '.join(r.stages[a.stage].methods)} with {r.teacher}", file=sys.stderr)
     said = Terminal(); folder = collect(r, a.o, a.stage, said, record=a.record)
     print(f"  look at {folder/'samples.html'}", file=sys.stderr); print(folder.resolve())
 

@@ -60,7 +60,7 @@ def _untaught(name, o, rows, e):
     picks = name=="feedback" and o["how"] != "gold" and e.s.answers_by != "teacher" and any(not (r.get("completion") and r.get("method")) for r in rows)
     if not e.fresh or not (picks or name=="self_knowledge" or o.get("how") in ("gold", "targeted")): return
     e.fresh, made = False, "it is cut out of the teacher's layers" if e.recipe.student.startswith("layers:") else "its weights are random"
-    e.say(dict(kind="note", text=f"{e.step}: the student {e.recipe.student} is asked and was never trained: {made}, and its answers may be no more than strings of words. Choose {'answers_by teacher, or ' if picks else ''}as student the folder of a trained one, such as runs/NAME/student"))
+    e.say(dict(kind="note", text=f"{e.step}: the student {e.recipe.student} is asked and was never trained: {made}, and its answers may be no more than strings of words. Choose {'answers_by teacher, or ' if picks else ''}as student the folder of a trained one, such as runs/NAME/student{'; or let kdnb distill train the stages before this one' if e.stage else ''}"))
 
 # %% ../nbs/09c_elicit.ipynb #7b8d5e1a
 def _logged(e, rows, take):
@@ -107,8 +107,8 @@ def _chain(e):
         rows = _steps(rows, e, _prompt_steps(s.chain)); e.step = "prompts"
         return _logged(e, rows, lambda rows: prompts_only(rows, e))
     rows = _answer(_steps(rows, e, s.chain), e)
-    if "ranking" in s.families: e.step = "order"; rows = _logged(e, rows, lambda rows: referenced(rows, e))
-    e.step = "token ids"; return dataset(numbered(_logged(e, rows, lambda rows: fitting(rows, e, "seeds"))))
+    if "ranking" in s.families: e.step = "candidates with an order"; rows = _logged(e, rows, lambda rows: referenced(rows, e))
+    e.step = "what the model can read"; return dataset(numbered(_logged(e, rows, lambda rows: fitting(rows, e, "seeds"))))
 
 def _heldout(e):
     "Held-out rows: the data's answers, or the teacher's"

@@ -7,7 +7,7 @@ __all__ = ['SMOL', 'seeded', 'pad', 'LM', 'takes_system', 'folded', 'draw', 'hea
            'load_tiny', 'cache', 'sha256', 'expand_gguf', 'load_smollm2', 'model_config', 'load_teacher']
 
 # %% ../nbs/03_teachers.ipynb #30e186df
-import contextlib, hashlib, importlib, itertools, os, shutil, subprocess, sys, tempfile, zipfile
+import contextlib, hashlib, importlib, itertools, os, shutil, subprocess, sys, tempfile, time, zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from .recipe import DATA, TEACHERS, TINY_STUDENTS, RecipeError, ensemble_parts, teacher_kind
@@ -116,7 +116,7 @@ def draw(
     u = torch.rand(len(c), 1, device=c.device)*c[:,-1:]
     return torch.searchsorted(c, u, right=True)[:,0].clamp(max=c.shape[1]-1)
 
-def _sample(lm, ids, mask, temperature, max_new_tokens):
+def _sample(lm, ids, mask, temperature, max_new_tokens, tell=lambda ended, t: None):
     import torch
     ends, rows = torch.tensor(sorted(lm.ends), device=ids.device), torch.arange(len(ids), device=ids.device)
     out, done = torch.full((len(ids), max_new_tokens), int(ends[0]), device=ids.device), torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
@@ -125,6 +125,7 @@ def _sample(lm, ids, mask, temperature, max_new_tokens):
         o = lm.model.base_model(input_ids=x, attention_mask=mask, position_ids=pos, past_key_values=cache, use_cache=True)
         x, cache = draw(o.last_hidden_state[:,-1] @ head.T, temperature), o.past_key_values    # two dimensions: with three, torch copies the head once a row
         out[rows,t] = x; done |= torch.isin(x, ends)
+        tell(len(ids)-len(rows)+int(done.sum()), t+1)
         if done.all(): break
         if done.float().mean() > .2:
             keep = (~done).nonzero()[:,0]; cache.batch_select_indices(keep)
@@ -138,7 +139,7 @@ def _steppable(model):
     takes = inspect.signature(model.base_model.forward).parameters
     return {"position_ids","past_key_values"} <= takes.keys() and not getattr(model, "_is_stateful", False)
 
-def _hf_sample(lm, ids, mask, temperature, max_new_tokens):
+def _hf_sample(lm, ids, mask, temperature, max_new_tokens, tell=None):
     from transformers import GenerationConfig
     how = dict(do_sample=True, temperature=float(temperature), top_k=0, top_p=1.) if temperature > 0 else dict(do_sample=False)
     cfg = GenerationConfig(max_new_tokens=max_new_tokens, pad_token_id=min(lm.ends), eos_token_id=sorted(lm.ends), **how)
@@ -156,6 +157,14 @@ def _parts(prompts, batch, max_new_tokens, context):
         for i in range(0, len(same), batch): yield same[i:i+batch], n
 
 # %% ../nbs/03_teachers.ipynb #ee5f65ad
+def _teller(on_event, done, total, room, every=2.):
+    "f(answers of this batch that ended, tokens said): tells how far it is, at most every two seconds"
+    said = [time.monotonic()]
+    def f(ended, t):
+        if on_event is None or time.monotonic()-said[0] < every or done+ended >= total: return
+        said[0] = time.monotonic(); on_event(dict(kind="phase", done=done+ended, total=total, text=f"{done+ended:,} of {total:,}, token {t:,} of at most {room:,}"))
+    return f
+
 def _generate(self:LM,
     prompts,            # lists of token ids
     temperature=1.,     # 0 takes the likeliest token
@@ -173,7 +182,7 @@ def _generate(self:LM,
     with seeded(seed), torch.inference_mode():
         for part,room in _parts(prompts, batch, max_new_tokens, self.context):
             ids, mask = pad([prompts[j] for j in part], left=True, device=self.device)
-            for j,row in zip(part, ask(self, ids, mask, temperature, room)):
+            for j,row in zip(part, ask(self, ids, mask, temperature, room, _teller(on_event, done, len(prompts), room))):
                 out[j] = row[:next((k+1 for k,t in enumerate(row) if t in self.ends), len(row))]
             done += len(part)
             if on_event: on_event(dict(kind="phase", done=done, total=len(prompts)))
