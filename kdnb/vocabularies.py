@@ -27,13 +27,13 @@ def spellings(tokenizer):
     texts = tokenizer.batch_decode([[*before, i] for i in range(len(tokenizer))]); special = set(tokenizer.all_special_ids)
     return [None if i in special else t[n:] for i,t in enumerate(texts)]
 
-# %% ../nbs/06f_vocabularies.ipynb #e9ede946
+# %% ../nbs/06f_vocabularies.ipynb #1c6563b7
 def finder(
     tokenizer, # the student's
     end:int,   # its end token
 ):             # f(text, whether it stands at the beginning) -> a token of the student, or None
     "Which token of the student says a text, or begins to"
-    spelt, known = spellings(tokenizer), {}; own = {s: i for i,s in reversed(list(enumerate(spelt))) if s and LOST not in s}
+    spelt, known = spellings(tokenizer), {}; own = {s: i for i,s in reversed(list(enumerate(spelt))) if s}
     space = " "*(spelt[tokenizer("a", add_special_tokens=False)["input_ids"][0]] or "").startswith(" ")    # before a text's first word, which some tokenizers put there
     def look(text, first):
         if text in ENDS or text==tokenizer.eos_token: return end
