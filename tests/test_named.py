@@ -77,13 +77,13 @@ def test_what_was_said_without_names(readers, tmp_path):
     with pytest.raises(ValueError, match="named no log-probabilities"): distill(recipe(s.name, readers[0], api=dict(top=5)), tmp_path)
     s.stop()
 
-def test_refusals(readers):
+def test_refusals(readers, tmp_path):
     api = "api:m@http://127.0.0.1:9/v1"
     for f,word in ((lambda: recipe(api, readers[0]), "Set api.top to 5"), (lambda: recipe(api, readers[0], stage=dict(keep="tail:30")), "20 at most"), (lambda: recipe(api, readers[0], stage=dict(keep="all")), "Choose keep tail:5 with api.top 5"),
                    (lambda: recipe(api, readers[0], api=dict(top=5), stage=dict(temperature=2.)), "at 1"), (lambda: recipe(api, readers[0], api=dict(top=5), stage=dict(keep="sampled:5")), "Choose keep tail:5"),
                    (lambda: recipe(api, readers[0], api=dict(top=5), stage=dict(objective={"hidden_l2": 1.})), "needs the teacher's hidden")):
         with pytest.raises(RecipeError, match=word): f()
-    with pytest.raises(RecipeError, match="no common word"): distill(recipe(f"ensemble:tiny,{readers[1]}", readers[0], stage=dict(keep="all")), "unused")
+    with pytest.raises(RecipeError, match="no common word"): distill(recipe(f"ensemble:tiny,{readers[1]}", readers[0], stage=dict(keep="all")), tmp_path)
 
 @pytest.mark.parametrize("name", ["<|eom_id|>", "<｜end▁of▁sentence｜>", "[EOS]"])
 def test_an_end_by_any_name(tiny, readers, tmp_path, name):
