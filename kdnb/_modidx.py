@@ -243,6 +243,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'kdnb.divergence.tvd': ('divergence.html#tvd', 'kdnb/divergence.py'),
                                  'kdnb.divergence.tvd_tokens': ('divergence.html#tvd_tokens', 'kdnb/divergence.py')},
             'kdnb.elicit': { 'kdnb.elicit._answer': ('elicit.html#_answer', 'kdnb/elicit.py'),
+                             'kdnb.elicit._bare': ('elicit.html#_bare', 'kdnb/elicit.py'),
                              'kdnb.elicit._chain': ('elicit.html#_chain', 'kdnb/elicit.py'),
                              'kdnb.elicit._fresh': ('elicit.html#_fresh', 'kdnb/elicit.py'),
                              'kdnb.elicit._heldout': ('elicit.html#_heldout', 'kdnb/elicit.py'),

@@ -126,6 +126,8 @@ def _say_few(n, e):
     if n < FEW: e.say(dict(kind="note", text=f"{n} held-out prompt{'s'*(n > 1)}: what is measured on so few says little. To have {FEW} or more, {more}"))
 
 # %% ../nbs/09c_elicit.ipynb #73b6ce21
+def _bare(teacher): "A teacher without its journal: whose tokens and states are wanted is the model behind it"; return teacher.teacher if isinstance(teacher, Recorded) else teacher
+
 def elicited(
     recipe:Recipe,     # what to ask for
     stage:int=0,       # which of its stages
@@ -142,7 +144,7 @@ def elicited(
     skill = load_skill(recipe.skill, recipe.data)
     teacher = teacher or load_teacher(recipe.teacher, on_event=on_event, data=recipe.data, api=recipe.api)
     given, student = student, student or (lambda: load_student(recipe.student, teacher, recipe.seed, on_event=on_event))
-    e = Elicitation(recipe, len(recipe.stages)-1 if held else stage, round, skill, teacher, lm or (teacher if isinstance(teacher, LM) else None), student, reward, say, split=split)    # a recipe has one held-out set: what its last stage learns from
+    e = Elicitation(recipe, len(recipe.stages)-1 if held else stage, round, skill, teacher, lm or (_bare(teacher) if isinstance(_bare(teacher), LM) else None), student, reward, say, split=split)    # a recipe has one held-out set: what its last stage learns from
     e.fresh, e.log = _fresh(e, given), []
     e.lm = e.lm or e.learner()
     try: return (_heldout if held else _chain)(e), e
@@ -183,7 +185,7 @@ def _stopped(teacher, recipe):
 
 def _with_kept(rows, teacher, e):
     "Rows with what a stage keeps of the teacher at each token: `kept_ids` and `kept_logps`; with keep all that is looked at when a student trains"
-    s, of = e.s, teacher if isinstance(teacher, LM) else getattr(teacher, "teacher", teacher)
+    s, of = e.s, _bare(teacher)
     if not kept(s.keep) or not len(rows) or not rows[0]["completion_ids"]: e.say(dict(kind="note", text="feature: what the teacher shows at each token is looked at when a student trains; this set holds the texts. With keep tail:K it holds the K likeliest tokens")); return rows
     if isinstance(of, LM): x = feature(of, rows, keep=keeper(of.words, s.keep, s.temperature, derive(e.recipe.seed, "keep", e.stage, e.round)))
     else:

@@ -122,3 +122,10 @@ def test_answers_without_names_are_refused_early(readers, tmp_path):
                    (recipe(f"replay:{tmp_path/'t.jsonl'}", readers[0]), "holds no log-probabilities")):
         with pytest.raises(RecipeError, match=word): check(r)
     with pytest.raises(RecipeError, match="sampled:5"): distill(recipe(f"ensemble:tiny,{readers[1]}", readers[0], stage=dict(keep="sampled:5")), tmp_path)
+
+def test_a_journal_changes_nobody_s_tokens(readers, tiny, tmp_path):
+    "A recorded teacher is the model behind it: its own tokens encode, whatever the student reads"
+    import datasets
+    r = recipe("tiny", readers[1]); sets = [collect(r, tmp_path/str(record), record=record) for record in (False, True)]
+    a, b = (datasets.load_dataset("parquet", data_files=str(f/"data.parquet"), cache_dir=str(tmp_path/"cache"))["train"] for f in sets)
+    assert a["completion_ids"]==b["completion_ids"] and a["kept_ids"]==b["kept_ids"] and a["completion_ids"][0]==tiny.completion_ids(a["completion"][0])
