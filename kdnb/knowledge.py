@@ -258,7 +258,7 @@ def feature(
 ):                 # (completion tokens of all rows, width), rows in order; or as much of what was kept
     "The teacher's last hidden state at every completion token, or less: one forward, whatever the epochs"
     import torch
-    P, C = knowledge["prompt_ids"], knowledge["completion_ids"]
+    P, C = list(knowledge["prompt_ids"]), list(knowledge["completion_ids"])    # a column of a dataset is slow to index
     out, order, keep = [None]*len(P), sorted(range(len(P)), key=lambda i: len(P[i])+len(C[i])), keep or (lambda h, row: h)
     with torch.inference_mode():
         for i in range(0, len(order), batch):

@@ -316,6 +316,7 @@ class Evaluation(Strict):
     prompts: int = Field(24, ge=1)        # held-out prompts
     samples: int = Field(32, ge=1)        # answers a prompt from which validity and coverage are counted
     max_new_tokens: int = Field(48, ge=1) # longest answer
+    glimpse: int = Field(4, ge=0)         # held-out prompts that the student answers at each measurement too, so that one sees it learn
     seed: int = 1234                      # of the held-out sampling; apart from the recipe's, so that runs share it
 
 # %% ../nbs/00_recipe.ipynb #4cc609a3
@@ -403,7 +404,7 @@ class Recipe(Strict):
 
 # %% ../nbs/00_recipe.ipynb #47123192
 PRESETS = {
-    "tiny":    dict(student="tiny-s", skill="tiny-tell", stage=dict(steps=400, batch=64, lr=1e-2, samples=32, max_new_tokens=24), warm=dict(steps=800, lr=1.5e-2, warmup=.2), evaluation=dict(prompts=24, samples=64, max_new_tokens=24)),
+    "tiny":    dict(student="tiny-s", skill="tiny-tell", stage=dict(steps=400, batch=64, lr=1e-2, samples=32, max_new_tokens=24), warm=dict(steps=800, lr=1.5e-2, warmup=.2), evaluation=dict(prompts=24, samples=64, max_new_tokens=24, glimpse=8)),
     "llm":     dict(student="layers:1/3", skill="instruct", stage=dict(steps=150, batch=8, lr=2e-3, samples=5, max_new_tokens=48), warm=None, evaluation=dict(every=50, prompts=40, samples=1)),
     "replay:": dict(student="smollm2-135m", skill="instruct", stage=dict(steps=100, batch=8, lr=1e-4), warm=None, evaluation=dict(every=25, prompts=24, samples=1)),
 }
