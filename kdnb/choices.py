@@ -6,8 +6,8 @@
 __all__ = ['PARTS', 'SECTIONS', 'STUDENTS', 'SUGGEST', 'STARTS', 'WANTS', 'OPTIONS_SAY', 'FIELDS_SAY', 'added', 'choose',
            'offers', 'says', 'teacher_card', 'student_card', 'seed_card', 'title', 'python_of']
 
-# %% ../nbs/14_choices.ipynb #34181a88
-import inspect, json, keyword, os, re
+# %% ../nbs/14_choices.ipynb #abe15b80
+import inspect, json, keyword, math, os, re
 from pathlib import Path
 from .catalogue import LIKELIEST, METHODS, OBJECTIVES, ONLY, OPTIONS, STEPS, TEACHERS
 from .recipe import DATA, TINY_SKILLS, TINY_STUDENTS, Api, Data, Evaluation, Recipe, RecipeError, Stage, _simple, _Steps, _student_fits, ensemble_parts, nearest, skill_folder, step, teacher_gives, teacher_kind
@@ -17,7 +17,7 @@ from .students import TINY, _sizes, pick_layers
 from .card import terms
 from .plots import label
 
-# %% ../nbs/14_choices.ipynb #d0e7e6fd
+# %% ../nbs/14_choices.ipynb #0fe0ccbd
 PARTS = ("skill", "teacher", "student", "elicit", "objective") # from top to bottom: a choice holds what is above it, and adapts what is below
 SECTIONS = ("Skill and seed knowledge", "Teacher", "Student", "Elicitation", "Objective", "Training")
 STUDENTS = {  # kind -> one sentence
@@ -31,7 +31,7 @@ STUDENTS = {  # kind -> one sentence
 }
 SUGGEST = {"layers:": ["1/3", "1/2"], "config:": ["layers=2,width=64"], "hf:": ["Qwen/Qwen3-0.6B", "HuggingFaceTB/SmolLM2-360M-Instruct"],
            "api:": ["gpt-4.1-mini", "qwen3@http://127.0.0.1:8000/v1"], "ensemble:": ["tiny,tiny", "0.7*smollm2-135m,0.3*hf:Qwen/Qwen3-0.6B"], "replay:": [""]} # kind -> what may stand behind it
-STARTS = {"filter": {"copies": True}, "curation": {"how": "topics"}} # options of a step that is refused, or says little, without one
+STARTS = {"filter": {"copies": True}} # options of a step that is refused without one
 WANTS = {("curation", "documents"): "documents", ("curation", "snippets"): "documents", ("curation", "labels"): "labels"} # (method, way) -> the option that it cannot do without
 
 # %% ../nbs/14_choices.ipynb #16e40125
@@ -47,13 +47,15 @@ def _recipe(f):
     r = Recipe(**{k: f[k] for k in ("teacher", "student", "skill", "data", "seed", "device", "precision")}, stages=[*f["before"], {k: f[k] for k in Stage.model_fields}, *f["after"]], evaluation=inner("evaluation"), api=inner("api"))
     _known(r); return r
 
-# %% ../nbs/14_choices.ipynb #fb3c607f
+# %% ../nbs/14_choices.ipynb #a88de070
 def _config(name):
-    "A model's config.json as a namespace, where it is on this machine; else None"
+    "A model's config.json as a namespace, where it is on this machine and says its sizes by their usual names; else None"
     if teacher_kind(name)=="ensemble:": return _config(ensemble_parts(name)[0][0][1])
     where = name.removeprefix("hf:")
     if teacher_kind(name)=="hf:" and not Path(where).is_dir() and not _cached(where): return None
-    return model_config(name)
+    try: cfg = model_config(name)
+    except (OSError, ValueError, TypeError): return None
+    return cfg if cfg and all(hasattr(cfg, k) for k in ("num_hidden_layers", "hidden_size", "num_attention_heads")) else None
 
 def _cached(name):
     "Where the Hugging Face cache has a model's config.json, or None; a name that can be none is refused"
@@ -77,13 +79,14 @@ def _known(r):
     if r.student.startswith("layers:"): pick_layers(r.student[7:], cfg.num_hidden_layers)
     else: _sizes(cfg, r.student[7:])
 
-# %% ../nbs/14_choices.ipynb #eec589aa
+# %% ../nbs/14_choices.ipynb #33581529
 def _presets(teacher, objective=None):
     "What `Recipe.simple` fills in for a teacher and an objective, laid flat"
     d = _simple(dict, teacher, objective=objective); *warm, main = d["stages"]
     return {"skill": d["skill"], "student": d["student"], "before": [Stage(**w).model_dump(mode="json") for w in warm], **Stage().model_dump(mode="json"), **main,
             **{f"evaluation.{k}": v for k,v in {**Evaluation().model_dump(), **d["evaluation"]}.items()}}
 
+def _all(f): return [*f["before"], {k: f[k] for k in Stage.model_fields}, *f["after"]]
 def _is_warm(stages): return len(stages) > 1 and stages[0]["objective"]=={"fkl": 1.} and stages[0]["elicit"] in (["feature"], ["labeling", "feature"])    # as Recipe.simple writes it
 
 # %% ../nbs/14_choices.ipynb #eb387528
@@ -175,7 +178,7 @@ def _put_back(base, want):
             base = next(({**base, k: x} for x in ways if _fine({**base, k: x})), base)
         if base==before: return base
 
-# %% ../nbs/14_choices.ipynb #7f816b82
+# %% ../nbs/14_choices.ipynb #06056ff9
 _THEIRS = ("api:", "replay:") # kinds of teachers of which nobody here knows what they speak
 
 def _speaks(teacher, skill, data, before=""):
@@ -187,9 +190,9 @@ def _speaks(teacher, skill, data, before=""):
 
 def _retaught(old, fixed):
     "A flat recipe under another teacher: every stage as it suits, and the warm start that comes with it"
-    own = {k: old[k] for k in Stage.model_fields}; stages = [*old["before"], own, *old["after"]]; warm, done = _is_warm(stages), []
+    stages = _all(old); warm, done = _is_warm(stages), []
     for s in stages[warm:]:
-        f = _solve({**old, **s, "before": done, "after": []}, {**fixed, "before": done, "after": []}); done = [*done, {k: f[k] for k in own}]
+        f = _solve({**old, **s, "before": done, "after": []}, {**fixed, "before": done, "after": []}); done = [*done, {k: f[k] for k in Stage.model_fields}]
     was, now = (_presets(t, s["objective"])["before"] for t,s in ((old["teacher"], stages[-1]), (f["teacher"], done[-1])))
     first = (stages[:warm] if now==was else now) if warm or len(stages)==1 else []
     i = max(0, len(old["before"])-warm)
@@ -224,22 +227,33 @@ def _way(elicit, method, value):
     if own.get("how")==legal[0]: del own["how"]
     return [*steps[:i], {method: own} if own else method, *steps[i+1:]]
 
-# %% ../nbs/14_choices.ipynb #e4b65718
+# %% ../nbs/14_choices.ipynb #a2a77b5f
+def _fields_of(model, value):
+    "All fields of a `Data`, an `Evaluation` or an `Api`, of which some are given"
+    if not isinstance(value, (dict, model)): raise RecipeError(f"'{model.__name__.lower()}' is {value!r}; expected a mapping of its fields: {', '.join(model.model_fields)}")
+    return (model(**{str(k): v for k,v in value.items()}) if isinstance(value, dict) else value).model_dump(mode="json")
+
+def _steps(old, value):
+    "Steps as a list; one that says nothing, or cannot be asked for in its usual way, has an option that makes it possible"
+    xs = [value] if isinstance(value, (str, dict)) else value
+    if not isinstance(xs, list) or not all(isinstance(x, (str, dict)) for x in xs): raise RecipeError(f"'elicit' is {value!r}; expected a list of steps. Choose from: {', '.join(METHODS)}")
+    words = "logits" not in teacher_gives(old["teacher"]) and not _checks(old["skill"]) and "feedback" not in old["elicit"]
+    return [{x: STARTS[x]} if x=="filter" else {x: {"how": "pairwise"}} if x=="feedback" and words else x for x in xs]
+
 def _asked(old, part, value):
     "The flat values that a choice stands for"
     group, _, rest = part.partition(".")
     if part in ("skill", "teacher", "student"): return {part: _whole(part, value)}
     if part=="objective": return {part: _weights(value)}
-    if part=="elicit": return {part: [{x: STARTS[x]} if x=="filter" else x for x in ([value] if isinstance(value, (str, dict)) else list(value or []))]}
+    if part=="elicit": return {part: _steps(old, value)}
     if part.startswith("how:"): return {"elicit": _way(old["elicit"], part[4:], value)}
     if part=="warm": return {"before": _warmed(old, value)}
-    if part=="data": return {part: value.model_dump(mode="json") if isinstance(value, Data) else value if value is None else Data(**value).model_dump(mode="json") if isinstance(value, dict) else Data(source=value).model_dump(mode="json")}
+    if part=="data": return {part: value and _fields_of(Data, value)}
     if group=="data" and rest:
         if rest=="source" and not value: return {"data": None}
         if not old["data"] and rest != "source": raise RecipeError(f"'{part}' is given, and there is no data of your own. Give data.source first")
-        return {"data": Data(**{**(old["data"] or {}), rest: value}).model_dump(mode="json")}
-    if part in ("evaluation", "api") and isinstance(value, (dict, Evaluation, Api)):
-        m = {"evaluation": Evaluation, "api": Api}[part]; return {f"{part}.{k}": v for k,v in (m(**value) if isinstance(value, dict) else value).model_dump(mode="json").items()}
+        return {"data": _fields_of(Data, {**(old["data"] or {}), rest: value})}
+    if part in ("evaluation", "api"): return {f"{part}.{k}": v for k,v in _fields_of({"evaluation": Evaluation, "api": Api}[part], value).items()}
     if part in ("before", "after") or part not in old: raise RecipeError(f"'{part}' is no part of a recipe. {nearest(part, [k for k in old if k not in ('before', 'after')])}")
     return {part: value}
 
@@ -317,10 +331,11 @@ def _because(k, old, new):
     if taught: return f"only tiny speaks {old[k]}" if k=="skill" else f"as suits {new['teacher']}"
     return f"as suits {_said('objective', new['objective'])}"
 
-# %% ../nbs/14_choices.ipynb #1c303d2f
+# %% ../nbs/14_choices.ipynb #efe54d25
 def _stages_told(old, new):
     "Sentences on the stages that are not edited"
-    (a, wa), (b, wb) = ((ss[w:], ss[:w]) for f in (old, new) for ss in [[*f["before"], {k: f[k] for k in Stage.model_fields}, *f["after"]]] for w in [_is_warm(ss)])
+    first = not new["before"] and new["after"]    # the first of several stages is edited, a warm start perhaps
+    (a, wa), (b, wb) = ((ss[w:], ss[:w]) for f in (old, new) for ss in [_all(f)] for w in [not first and _is_warm(ss)])
     suits = f"as suits {new['teacher']}"; out = []
     if wa and not wb: out.append(f"the warm start is left out: {suits}")
     elif wb and wa != wb: out.append(f"{'the warm start is now' if wa else 'a warm start comes before:'} {wb[0]['steps']} steps of forward KL: {suits}")
@@ -426,7 +441,7 @@ def says(
     if kind=="field": return "", FIELDS_SAY[name]
     raise RecipeError(f"nothing is said of '{kind}'. {nearest(kind, ('objective', 'elicit', 'teacher', 'student', 'field', 'how:METHOD', 'option:NAME'))}")
 
-# %% ../nbs/14_choices.ipynb #2c1455cc
+# %% ../nbs/14_choices.ipynb #78db7ec0
 _TIED = {"llama": False, "mistral": False, "qwen2": False, "qwen3": False} # architectures counted exactly -> whether the head is the embeddings where a configuration does not say
 
 def _counted(cfg, layers=None, **new):
@@ -442,10 +457,7 @@ def _counted(cfg, layers=None, **new):
 def _in_file(path):
     "Weights in a safetensors file, and its size in bytes"
     with open(path, "rb") as f: head = json.loads(f.read(int.from_bytes(f.read(8), "little")))
-    n = 0
-    for k,t in head.items():
-        if k != "__metadata__": size = 1; [size := size*d for d in t["shape"]]; n += size
-    return n, Path(path).stat().st_size
+    return sum(math.prod(t["shape"]) for k,t in head.items() if k != "__metadata__"), Path(path).stat().st_size
 
 def _weights_of(name):
     "Where the weights of a model are on this machine; None where they are not"
@@ -544,7 +556,7 @@ def seed_card(
         return dict(description=s.description, prompts=len(s.seeds), heldout=len(s.heldout), example=x["prompt"]+(f" → {x['completion']}" if x.get("completion") else ""), check=check.get(about.get("verifier"), "none: answers are not checked"), error="")
     except (DataError, RecipeError, OSError) as e: return {**none, "error": str(e)}
 
-# %% ../nbs/14_choices.ipynb #0d0601e9
+# %% ../nbs/14_choices.ipynb #aa33162c
 def _cut(text, most=60): return text if len(text) <= most else text[:most-1].rstrip(" ,+>")+"…"
 
 def title(
@@ -554,7 +566,7 @@ def title(
 ):                 # one line of at most about 60 characters
     "What a part of a recipe says, in a line"
     f, bare = _flat(recipe, at), lambda name: re.sub(r"^(hf|api):|@.*$", "", name)
-    own = {k: f[k] for k in Stage.model_fields}; ss = [*f["before"], own, *f["after"]]; warm = _is_warm(ss)
+    ss = _all(f); warm = _is_warm(ss)
     def sized(name, n): return f"{bare(name)}, {_short(n[0])} weights" if n else bare(name)
     try: teacher, student = _size(recipe.teacher), _student_size(recipe.student, recipe.teacher)
     except RecipeError: teacher = student = None
@@ -599,7 +611,7 @@ def _call(name, args, width=110):
     for a in args: lines = [*lines[:-1], (lines[-1]+", "+a).removeprefix(", ")] if len(name)+len(lines[-1])+len(a) < width else [*lines, a]
     return f"{name}("+f",\n{' '*4}".join(l for l in lines if l)+")"
 
-# %% ../nbs/14_choices.ipynb #13b4ae50
+# %% ../nbs/14_choices.ipynb #7d13eeef
 def python_of(
     recipe:Recipe, # any
 ):                 # Python code
@@ -608,6 +620,6 @@ def python_of(
     if (short := _simplest(recipe)): made = _call("Recipe.simple", [repr(short.pop("teacher")), *named(short)])
     else:
         d = recipe.model_dump(mode="json", exclude_defaults=True); d.pop("stages", 0)
-        stages = ",\n        ".join(_call("Stage", named(s.model_dump(mode="json", exclude_defaults=True))).replace("\n", "\n    "*2) for s in recipe.stages)
+        stages = ",\n        ".join(_call("Stage", named(s.model_dump(mode="json", exclude_defaults=True))).replace("\n", "\n"+" "*8) for s in recipe.stages)
         made = _call("Recipe", [*named({"teacher": recipe.teacher, **d}), f"stages=[\n        {stages}]"])
     return f"from kdnb.recipe import Recipe{', Stage' if not short else ''}\nfrom kdnb.train import distill\n\nrecipe = {made}\nrun = distill(recipe)\n"
