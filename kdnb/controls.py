@@ -38,7 +38,7 @@ def _typed(text, name):
 
 def _shown(v): return "" if v is None else f"{v:g}" if isinstance(v, float) else str(v)
 
-# %% ../nbs/14_controls.ipynb #89af7b81
+# %% ../nbs/14_controls.ipynb #917ee3a4
 class Control:
     "A labelled input for one value"
     def __init__(self,
@@ -46,10 +46,11 @@ class Control:
         legal,     # what it may be, as a row of `OPTIONS` or `legal_of` says
         value,     # to begin with
         says="",   # one sentence, shown below
-        on=None,   # f(value), called when a person changes it; what it raises is not caught
+        on=None,   # f(value), called when a person changes it
+        guard=None, # calls what is called then, such as `Alert.catch`
     ):
         import ipywidgets as w
-        self.name, self.legal, self.on, self.quiet = name, legal, on, False
+        self.name, self.legal, self.on, self.quiet, self.guard = name, legal, on, False, guard or (lambda f: f())
         wide = dict(description=name, style=dict(description_width=LABEL), layout=w.Layout(width="auto", max_width="100%"), tooltip=says)
         number = isinstance(legal, tuple) and len(legal)==3 and all(type(x) in (int,float) for x in legal)
         if name in STOPS and number: self.input = w.SelectionSlider(options=self._stops(value), value=value, continuous_update=False, **wide)
@@ -76,7 +77,7 @@ class Control:
             if self.name in STOPS: self.input.options = self._stops(value)
             self.input.value = "\n".join(value) if self.legal=="texts" else value if self.legal in ("text","file") or not isinstance(self.legal, str) else _shown(value or None)
         finally: self.quiet = False
-    def _changed(self, _): self.on and not self.quiet and self.on(self.value)
+    def _changed(self, _): self.on and not self.quiet and self.guard(lambda: self.on(self.value))
 
 def small(text): return f"<small class='kdnb-small'>{html.escape(text)}</small>" if text else ""
 

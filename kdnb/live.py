@@ -109,7 +109,7 @@ def tokens_html(
     rows = "".join(f"<tr>{_cell(repr(t)[1:-1])}{''.join(bar(p, n) for p,n in zip(ps, names))}</tr>" for t,*ps in place["rows"])
     return f"{said}<div class='kdnb-scroll'><table class='kdnb-table'>{_heads(['next token', *names])}{rows}</table></div>"
 
-# %% ../nbs/14_live.ipynb #0848e70c
+# %% ../nbs/14_live.ipynb #e4650d7b
 HZ, SHARE = 4, 1/40
 
 class View:
@@ -160,6 +160,7 @@ class View:
         g = run.glimpses
         for step,rows in g[g["step"] <= upto].groupby("step") if len(g) else (): self._keep(step, rows.to_dict("records"))
         self.draw(); self.glimpsed(); run.sinks.append(self)
+        if run.alive: self.say(*(("paused", f"paused after step {self.step}") if state=="paused" else ("running", "training")))
         return self
 
 def still(fig): import plotly.graph_objects as go; return go.Figure(fig)    # a copy that is no widget
