@@ -1,0 +1,169 @@
+"""Measure what it is to watch a run: first plot, Stop, memory, cost. In a real JupyterLab and Chromium; numbers, no tests.
+
+    python tools/live.py                                  # all, some 8 minutes
+    python tools/live.py --only memory --minutes 30
+    python tools/live.py --view panel                     # the same of another view: a line in VIEWS
+"""
+import argparse, json, os, statistics, sys, tempfile, time
+from pathlib import Path
+sys.path.insert(0, str(Path(__file__).parent.parent/"tests"))
+from browser.lab import Lab, chromium, end, new_page, start_lab, wait_until, write_notebook
+
+# imports; what a cell says to show `recipe`; the button that then starts it, if any; the run; how the kernel alone builds the view and starts it
+VIEWS = {
+    "watch": ("from kdnb.panel import LiveWatch, watch", "run = watch(recipe, out)", None, "run", "run = Run(recipe, out); view = LiveWatch(run); view.start()"),
+    "panel": ("from kdnb.panel import Panel", "panel = Panel(recipe, out); display(panel)", "Start", "panel.run", "panel = Panel(recipe, out); panel.start(); run = panel.run"),
+}
+
+BEGIN = """import itertools, json, pathlib, tempfile, threading, time
+from kdnb.recipe import Recipe
+from kdnb.train import Run
+{imports}
+count = itertools.count()
+def recipe_of(steps, seed): return Recipe.simple(teacher="tiny", student="tiny-s", objective="fkl", warm=0, steps=steps, seed=seed)
+print("ready")"""
+
+SHOW = """i = next(count); recipe, out = recipe_of({steps}, i), tempfile.mkdtemp()
+{show}"""
+
+# when the loop made its last step, and when the run had written its checkpoint; on the clock that the browser has too
+NOTE = """def note(run, i):
+    made = []; run.sinks.append(lambda e: made.append(time.time()) if e["kind"]=="step" else None)
+    def to_the_end():
+        run.wait(); gaps = [b-a for a,b in zip(made, made[1:])]
+        pathlib.Path(f"ended{{i}}.tmp").write_text(json.dumps(dict(last=made[-1], ended=time.time(), step=sorted(gaps)[len(gaps)//2], state=run.state, training=run.status["seconds"]["training"]))); pathlib.Path(f"ended{{i}}.tmp").rename(f"ended{{i}}.json")
+    threading.Thread(target=to_the_end, daemon=True).start()
+note({run}, i)"""
+
+# the cell waits: what it prints is a line of JSON a run
+COST = """for i in range({pairs}):
+    for watched in (False, True):
+        recipe, out = recipe_of({steps}, 100), tempfile.mkdtemp()
+        if watched: {bare}
+        else: run = Run(recipe, out).start()
+        run.wait(); print(json.dumps(dict(watched=watched, state=run.state, seconds=run.status["seconds"]["training"])))"""
+
+POINT = "() => [...document.querySelectorAll('.js-plotly-plot')].some(g => (g.data||[]).some(t => t.x && t.x.length))"
+LINE = "() => [...document.querySelectorAll('.js-plotly-plot')].some(g => (g.data||[]).some(t => t.x && t.x.length > 3))"
+CLICKED = "() => { window.clicked = null; document.addEventListener('click', e => { if (e.target.closest('button')) window.clicked = performance.timeOrigin+e.timeStamp }, {capture: true, once: true}) }"
+
+class View:
+    "One of VIEWS in a notebook that JupyterLab shows"
+    def __init__(self, a, lab, page): self.a, self.lab, self.page = a, lab, page; self.imports, self.show, self.button, self.run, self.bare = VIEWS[a.view]
+    def open(self, name, steps, begin=True):
+        lab, page = self.lab, self.page; first, show = BEGIN.format(imports=self.imports), SHOW.format(steps=steps, show=self.show)
+        lab.write(name, *([first, show] if begin else [first+"\n"+show]), NOTE.format(run=self.run)); lab.open(page, name)
+        if begin: lab.run_cell(page, 0); lab.scroll(page, "ready"); lab.idle(page)
+        self.at, self.name = int(begin), name
+    def start(self):
+        "Run the cell, and press Start where there is one; the time of the last of these. A figure that was there is taken away first"
+        self.page.evaluate("document.querySelectorAll('.js-plotly-plot').forEach(x => x.remove())")
+        t = time.time(); self.lab.run_cell(self.page, self.at)
+        if self.button: b = self.page.get_by_role("button", name=self.button, exact=True).first; b.wait_for(); t = time.time(); b.click()
+        return t
+    def until(self, js): self.page.wait_for_function(js, timeout=120_000, polling=20); return time.time()
+    def stop(self): self.page.get_by_role("button", name="Stop", exact=True).first.click()
+    def stop_and_wait(self, i):
+        "Press Stop: when that was, and what the kernel noted"
+        self.page.evaluate(CLICKED); self.stop(); at = self.lab.root/f"ended{i}.json"; wait_until(at.exists, 60, "the run did not end")
+        return self.page.evaluate("window.clicked")/1000, json.loads(at.read_text())
+
+def row(what, value, note=""): print(f"{what:58} {value:>14}  {note}", flush=True)
+def spread(xs, digits=2): return f"median of {len(xs)}, {min(xs):.{digits}f} to {max(xs):.{digits}f}"
+
+def first(v):
+    "Seconds from Run or Start to the first point"
+    cold, warm, line = [], [], []
+    for i in range(2):
+        v.open(f"cold{i}.ipynb", 1500, begin=False); t = v.start(); cold.append(v.until(POINT)-t); v.stop(); v.lab.shut_down(v.name)
+    v.open("first.ipynb", 1500)
+    for i in range(max(2, v.a.times//2)):
+        t = v.start(); warm.append(v.until(POINT)-t); line.append(v.until(LINE)-t)
+        v.lab.run_cell(v.page, v.at+1); v.lab.idle(v.page); v.stop_and_wait(i)
+    v.lab.shut_down(v.name)
+    row("first point, imports in the same cell", f"{statistics.median(cold):.2f} s", spread(cold))
+    row(f"first point after {v.button or 'Run'}, kdnb imported", f"{warm[0]:.2f} s", "the first view of a kernel")
+    row("first point of a later run there", f"{statistics.median(warm[1:]):.2f} s", spread(warm[1:]))
+    row("a line of more than three points", f"{statistics.median(line):.2f} s", spread(line))
+
+def stop(v):
+    "Seconds from the click on Stop to the end of the loop"
+    v.open("stop.ipynb", 100_000); loop, ended, step = [], [], []
+    for i in range(v.a.times):
+        v.start(); v.until(LINE); v.lab.run_cell(v.page, v.at+1); v.lab.idle(v.page); v.page.wait_for_timeout(500+137*i)    # somewhere between two draws
+        clicked, x = v.stop_and_wait(i)
+        loop.append(max(0, x["last"]-clicked)); ended.append(x["ended"]-clicked); step.append(x["step"])
+    v.lab.shut_down(v.name)
+    row("Stop to the last step", f"{statistics.median(loop)*1000:.0f} ms", f"max {max(loop)*1000:.0f} ms of {len(loop)}; a step takes {statistics.median(step)*1000:.0f} ms")
+    row("Stop to the end of the run, its checkpoint written", f"{statistics.median(ended)*1000:.0f} ms", f"max {max(ended)*1000:.0f} ms")
+
+def memory(v):
+    "Memory of the kernel and the tab while a run trains, from minute 1 on"
+    import psutil
+    v.open("memory.ipynb", 10_000_000); v.start(); v.until(LINE); began = time.time()
+    kernel = psutil.Process(v.lab.pid(v.name)); cdp = v.page.context.new_cdp_session(v.page); cdp.send("Performance.enable")
+    tab = max((p for p in psutil.Process().children(recursive=True) if "--type=renderer" in p.cmdline()), key=lambda p: p.memory_info().rss)
+    def reading():
+        cdp.send("HeapProfiler.collectGarbage"); m = {x["name"]: x["value"] for x in cdp.send("Performance.getMetrics")["metrics"]}
+        return dict(kernel=kernel.memory_info().rss/1e6, heap=m["JSHeapUsedSize"]/1e6, tab=tab.memory_info().rss/1e6, nodes=m["Nodes"], points=v.page.evaluate("Math.max(...[...document.querySelectorAll('.js-plotly-plot')].map(g => g.data[0].x.length))"))
+    got = []
+    for minute in range(1, max(2, int(v.a.minutes))+1):
+        time.sleep(max(0, began+60*minute-time.time())); got.append(x := reading())
+        row(f"memory at minute {minute}: kernel, JS heap, tab, nodes", f"{x['kernel']:.1f} MB", f"heap {x['heap']:.1f} MB, tab {x['tab']:.0f} MB, {x['nodes']:.0f} nodes, {x['points']} points a line")
+    a, b = got[0], got[-1]; v.stop()
+    row(f"grew from minute 1 to {len(got)}: kernel", f"{b['kernel']-a['kernel']:+.1f} MB", f"heap {b['heap']-a['heap']:+.1f} MB, tab {b['tab']-a['tab']:+.0f} MB, nodes {b['nodes']-a['nodes']:+.0f}")
+    v.lab.shut_down(v.name)
+
+def bare_cost(v):
+    "The same recipe with and without a view, in turns, in one kernel that no browser looks at; seconds of training without one"
+    import nbclient, nbformat
+    with tempfile.TemporaryDirectory() as d:
+        write_notebook(Path(d)/"cost.ipynb", BEGIN.format(imports=v.imports), COST.format(pairs=v.a.pairs, steps=v.a.steps, bare=v.bare)); nb = nbformat.read(Path(d)/"cost.ipynb", 4)
+        os.environ["KDNB_UI"] = "live"
+        try: nbclient.NotebookClient(nb, timeout=3600, resources=dict(metadata=dict(path=d))).execute()
+        finally: del os.environ["KDNB_UI"]
+    got = [json.loads(l) for o in nb.cells[1].outputs if o.output_type=="stream" for l in o.text.splitlines() if l.startswith("{")]
+    assert all(x["state"]=="done" for x in got) and len(got)==2*v.a.pairs, got
+    bare, seen = ([x["seconds"] for x in got if x["watched"]==w] for w in (False, True))
+    rate = lambda s: v.a.steps/statistics.median(s)
+    row("steps/s, nobody watches", f"{rate(bare):.1f}", spread(bare)+f" s for {v.a.steps} steps")
+    row("steps/s with a view, no browser", f"{rate(seen):.1f}", spread(seen)+" s")
+    pairs = [b/a-1 for a,b in zip(bare, seen)]
+    row("time that being watched costs the run in the kernel", f"{statistics.median(pairs):+.1%}", f"median of {len(pairs)} pairs, {min(pairs):+.1%} to {max(pairs):+.1%}")
+    return bare
+
+def drawn_cost(v, bare):
+    "The same recipe while the browser draws"
+    v.open("drawn.ipynb", v.a.steps); v.start(); v.until(POINT); v.page.evaluate("window.drawn = 0; document.querySelector('.js-plotly-plot').on('plotly_afterplot', () => window.drawn++)")
+    v.lab.run_cell(v.page, v.at+1); at = v.lab.root/"ended0.json"; wait_until(at.exists, 600, "the run did not end")
+    s = json.loads(at.read_text())["training"]
+    row("steps/s with a browser drawing on the same cores", f"{v.a.steps/s:.1f}", f"{s/statistics.median(bare)-1:+.1%} time; {v.page.evaluate('window.drawn')} draws")
+    v.lab.shut_down(v.name)
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--view", choices=VIEWS, default="watch", help="what is measured")
+    p.add_argument("--only", nargs="+", choices=("first","stop","memory","cost"), default=("first","stop","memory","cost"))
+    p.add_argument("--minutes", type=int, default=3, help="of training, for memory"); p.add_argument("--times", type=int, default=10, help="that Stop is pressed")
+    p.add_argument("--pairs", type=int, default=4, help="of runs, without and with a view"); p.add_argument("--steps", type=int, default=600, help="of each of these runs")
+    a = p.parse_args()
+    from playwright.sync_api import sync_playwright
+    with tempfile.TemporaryDirectory() as d, sync_playwright() as pw:
+        os.environ["TMPDIR"] = tempfile.tempdir = d    # the runs go there too
+        home, root = Path(d)/"jupyter", Path(d)/"lab"; proc, url, port = start_lab(home, root)
+        print(f"view: {a.view}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start", flush=True)
+        try:
+            browser = chromium(pw); v = View(a, Lab(url, port, root.resolve(), root.resolve(), home/"server.log"), new_page(browser))
+            if "first" in a.only: first(v)
+            if "stop" in a.only:
+                for f in root.glob("ended*"): f.unlink()
+                stop(v)
+            if "memory" in a.only: memory(v)
+            if "cost" in a.only:
+                bare = bare_cost(v)
+                for f in root.glob("ended*"): f.unlink()
+                drawn_cost(v, bare)
+            browser.close()
+        finally: end(proc)
+
+if __name__=="__main__": main()
