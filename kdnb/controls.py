@@ -154,7 +154,7 @@ class Alert:
         except RecipeError as e: self.say(str(e))
         except Exception as e: self.say(f"{type(e).__name__}: {e}" if str(e) else type(e).__name__, traceback.format_exc())
 
-# %% ../nbs/14_controls.ipynb #2cf01ea8
+# %% ../nbs/14_controls.ipynb #27c7a11b
 STYLE = """<style>
 .kdnb-head{width:100%;text-align:left;padding:6px 8px;font:600 13px/1.35 var(--jp-ui-font-family,sans-serif);border:1px solid var(--jp-border-color2,#ccc);border-radius:3px;background:var(--jp-layout-color2,#eee);color:var(--jp-ui-font-color0,#111);cursor:pointer;white-space:normal}
 .kdnb-head:focus-visible,.kdnb-copy:focus-visible{outline:2px solid var(--jp-brand-color1,#0072B2);outline-offset:1px}
@@ -164,5 +164,6 @@ STYLE = """<style>
 .kdnb-status{font-size:15px;line-height:1.35;margin:0;color:var(--jp-ui-font-color0,#111)}
 .kdnb-table{border-collapse:collapse;width:100%;font-size:13px;color:var(--jp-ui-font-color0,#111)} .kdnb-table th,.kdnb-table td{text-align:left;vertical-align:top;padding:3px 6px;border-bottom:1px solid var(--jp-border-color2,#ccc);white-space:pre-wrap;overflow-wrap:anywhere}
 .kdnb-bar{display:inline-block;height:10px;vertical-align:middle;margin-right:4px} .kdnb-code{white-space:pre-wrap;overflow-wrap:anywhere;font:12px/1.4 var(--jp-code-font-family,monospace);margin:0;color:var(--jp-ui-font-color0,#111)}
+.kdnb-two{min-height:36px;margin:0 0 4px}
 .kdnb-scroll{max-width:100%;overflow-x:auto}
 </style>"""

@@ -59,7 +59,7 @@ def live_columns(
     compared = "logits" in teacher_gives(recipe.teacher) and not ACROSS & set(terms); s = _skill(recipe)
     return {c: 1 for c in [*terms, "heldout_kl_pq" if compared else "heldout_ce"]} | {c: 2 for c,there in dict(heldout_agreement=compared, heldout_precision=s and s.verify, heldout_coverage=s and s.modes).items() if there}
 
-# %% ../nbs/14_live.ipynb #8cca0de9
+# %% ../nbs/14_live.ipynb #87c37c51
 SHARES = {"heldout_agreement": ("#56B4E9","dot","square"), "heldout_precision": ("#D55E00","solid","diamond"), "heldout_coverage": ("#0072B2","dash","circle")}
 NAMES = {"heldout_kl_pq": "held-out KL(p‖q)", "heldout_ce": "held-out cross-entropy", "heldout_agreement": "agrees with the teacher", "heldout_precision": "precision: right", "heldout_coverage": "coverage: modes told"}
 
@@ -73,11 +73,11 @@ def live_figure(
     for i,(c,row) in enumerate(columns.items()):
         colour, dash, marker = SHARES.get(c) or (("#000000","solid","circle") if c.startswith("heldout") else style(c, i)); held = c.startswith("heldout")
         fig.add_scatter(x=[], y=[], name=NAMES.get(c) or f"training {label(c)}", mode="lines+markers" if held else "lines", line=dict(color=colour, dash=dash, width=3 if held else 2), marker=dict(symbol=marker, size=8), row=row, col=1, **(dict(secondary_y=True) if c=="reward" else {}))
-    fig.update_layout(template="plotly_white", font_size=15, height=430 if two else 330, margin=dict(l=64, r=56 if "reward" in columns else 16, t=8, b=44), hovermode="x", legend=dict(orientation="h", y=1.02, yanchor="bottom", x=0, font_size=14), uirevision="kept")
+    fig.update_layout(template="plotly_white", font_size=15, height=390 if two else 330, margin=dict(l=64, r=56 if "reward" in columns else 16, t=8, b=44), hovermode="x", legend=dict(orientation="h", y=1.02, yanchor="bottom", x=0, font_size=14), uirevision="kept")
     fig.update_yaxes(title_text="nats a token", row=1, **({"secondary_y": False} if "reward" in columns else {})); fig.layout.yaxis.update(LOG_AXIS)
     if "reward" in columns: fig.update_yaxes(title_text="reward", secondary_y=True, showgrid=False, row=1)
     if two: fig.update_yaxes(range=[-.02, 1.02], tickformat=".0%", title_text="share", row=2)
-    fig.update_xaxes(title_text="step", row=1+two); at = 0
+    fig.update_xaxes(title_text="step", row=1+two); fig.update_xaxes(range=[0, sum(s.steps*s.rounds for s in recipe.stages)]); fig.layout.yaxis.range = [-1, 1]; at = 0    # until there is something to see
     for i,s in enumerate(recipe.stages[:-1]): at += s.steps*s.rounds; fig.add_vline(x=at, line=dict(color="#888888", dash="dot"), annotation_text=f"stage {i+2} begins", annotation_font_size=13, row=1)
     return fig
 
@@ -109,7 +109,7 @@ def tokens_html(
     rows = "".join(f"<tr>{_cell(repr(t)[1:-1])}{''.join(bar(p, n) for p,n in zip(ps, names))}</tr>" for t,*ps in place["rows"])
     return f"{said}<div class='kdnb-scroll'><table class='kdnb-table'>{_heads(['next token', *names])}{rows}</table></div>"
 
-# %% ../nbs/14_live.ipynb #e4650d7b
+# %% ../nbs/14_live.ipynb #cdc16475
 HZ, SHARE = 4, 1/40
 
 class View:
@@ -149,6 +149,7 @@ class View:
         began = time.monotonic()
         with self.figure.batch_update():
             for t,(c,l) in zip(self.figure.data, self.lines.items()): t.x, t.y = l.points(0. if c.startswith("heldout") else self.smooth)
+            if self.step and not self.figure.layout.yaxis.autorange: self.figure.layout.yaxis.autorange = True; self.figure.update_xaxes(autorange=True)
         now = time.monotonic(); self.due = now+max(1/HZ, (now-began)/SHARE)
 
     def catch_up(self):
@@ -193,7 +194,7 @@ def memory_line():
     elif torch and torch.backends.mps.is_available(): said += f", {gb(torch.mps.current_allocated_memory())} on the GPU"
     return said
 
-# %% ../nbs/14_live.ipynb #fadccf20
+# %% ../nbs/14_live.ipynb #2a60a306
 class LiveView(View):
     "A `View` as widgets: `status`, `count`, `bar`, `figure`, `answers_view`, `tokens_view`, `notes`, `device`; `board` is all of them"
     def __init__(self, run, snapshot=None, on_state=None):
@@ -207,8 +208,9 @@ class LiveView(View):
         self.smoothing = w.SelectionSlider(description="smoothing", options=[("none", 0.), *((f"{x}", x) for x in (.5,.8,.9,.95,.98))], **named); self.smoothing.observe(self._smooth, "value")
         self.at_step, self.answers_html = w.SelectionSlider(description="at step", options=[("0", 0)], **named), w.HTML(answers_html([])); self.at_step.observe(self._show_answers, "value")
         self.prompt, self.place, self.tokens_html = w.Dropdown(description="prompt", options=[], style=named["style"], layout=named["layout"]), w.IntSlider(description="place in answer", min=0, max=0, **named), w.HTML(); self.prompt.observe(self._ask, "value"); self.place.observe(self._show_place, "value")
-        self.places, self.models, self.asking, self.asked = [], {}, False, 0.
-        self.answers_view, self.tokens_view = w.VBox([self.at_step, self.answers_html]), w.VBox([self.prompt, self.place, self.tokens_html])
+        self.load = w.Button(description="Read both models", tooltip="Load teacher and student of a run that is done, and read what they would say next", layout=w.Layout(width="auto")); self.load.on_click(lambda _: self.alert.catch(self.read_models))
+        self.places, self.models, self.asking, self.asked, self.read_of = [], {}, False, 0., None
+        self.answers_view, self.tokens_view = w.VBox([self.at_step, self.answers_html]), w.VBox([self.prompt, self.place, self.tokens_html, self.load])
         self.plot = w.VBox([self.figure], layout=w.Layout(min_width="0", width="100%", overflow="hidden"))
         self.board = w.VBox([self.alert.view, self.status, self.count, self.bar, self.plot, self.smoothing, self.device])
         self.say("ready", self.text)
@@ -264,7 +266,7 @@ class LiveView(View):
         self.asking = True
         if self.run.alive: self.run.between(lambda student, teacher: self.alert.catch(self._read, student, teacher))
         elif self.models: self.alert.catch(self._read, self.models["student"], self.models.get("teacher"))
-        else: self.asking = False; self.tokens_html.value = small("Start the run, or press Next tokens, and the distributions of teacher and student are read.")
+        else: self.asking = False; self.tokens_html.value = small("While a run trains, what teacher and student would say next is read between two steps; of a run that is done, when you press Read both models.")
 
     def _read(self, student, teacher):
         "Both models along the teacher's answer"
@@ -272,7 +274,9 @@ class LiveView(View):
         same = teacher is not None and not ACROSS & {o for s in self.run.recipe.stages for o in s.terms} and teacher.tokenizer.get_vocab()==student.tokenizer.get_vocab()
         self.models = {**(dict(teacher=teacher) if same else {}), "student": student}; prompt = self.prompt.value
         self.places = along(self.models, _skill(self.run.recipe), prompt, next((r["teacher"] for r in self.first if r["prompt"]==prompt), ""))
-        self.place.max = len(self.places)-1; self._show_place()
+        self.place.max = len(self.places)-1
+        if prompt != self.read_of: self.read_of, self.place.value = prompt, max(range(len(self.places)), key=lambda i: -self.places[i]["rows"][0][1])    # where the first model is least sure there is something to see
+        self._show_place()
 
     def _show_place(self, _=None):
         if self.places: self.tokens_html.value = tokens_html(self.places[min(self.place.value, len(self.places)-1)], list(self.models), self.prompt.value, self.step)

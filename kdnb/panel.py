@@ -119,7 +119,7 @@ def _close(x):
     for c in getattr(x, "children", ()): _close(c)
     x.close()
 
-# %% ../nbs/14_panel.ipynb #9bec2de4
+# %% ../nbs/14_panel.ipynb #68042792
 class Rows:
     "The steps of a stage, or its objectives; `on(part, value)` is told what a person wants"
     def __init__(self, kind, on, guard=None):
@@ -140,14 +140,14 @@ class Rows:
         self.quiet = True
         try:
             self.box.children = [r.view for r in self.rows]
-            self.more.options = [("another…", None), *((_labelled(self.kind, n), n) for n in more if self.kind=="elicit" or n not in s.objective)]; self.more.value = None
+            self.more.options = [("another…", ""), *((_labelled(self.kind, n), n) for n in more if self.kind=="elicit" or n not in s.objective)]; self.more.value = ""
             one = list(s.objective)[0] if self.kind=="objective" else None
             if one: self.only.options = [(_labelled("objective", n), n) for n in dict.fromkeys([*names, one])]; self.only.value = one; self.only.layout.display = "flex" if len(s.objective)==1 else "none"
             self.hidden.value = hidden_html(hidden)
         finally: self.quiet = False
     def _replace(self, c): self.quiet or c["new"] is None or self.on("objective", c["new"])
     def _add(self, c):
-        if self.quiet or c["new"] is None: return
+        if self.quiet or not c["new"]: return
         self.on(self.kind, {**self.stage.objective, c["new"]: 1.} if self.kind=="objective" else added(self.stage.elicit, STARTS.get(c["new"]) and {c["new"]: STARTS[c["new"]]} or c["new"]))
     def _steps(self): return [dict(x) if isinstance(x, dict) else {x: {}} for x in self.stage.elicit]
     def remove(self, row):
@@ -207,7 +207,7 @@ class Fields:
             if n=="device" and v not in c.legal: c.legal = (*c.legal, v); c.input.options = [(x, x) for x in c.legal]
             c.set(v)
 
-# %% ../nbs/14_panel.ipynb #011911e8
+# %% ../nbs/14_panel.ipynb #07c9d929
 class Form:
     "The left side: what a recipe says, from the skill to training"
     def __init__(self,
@@ -215,20 +215,20 @@ class Form:
         guard, # `Alert.catch`
     ):
         import ipywidgets as w
-        self.on, self.lock = on, w.HTML()
+        self.on, self.quiet, self.lock = on, False, w.HTML()
         pick = lambda part: Pick(part, lambda v: guard(on, part, v))
         self.skill, self.teacher, self.student = map(pick, ("skill", "teacher", "student"))
         self.elicit, self.objective = (Rows(k, lambda p, v: guard(on, p, v), guard) for k in ("elicit", "objective"))
         fields = lambda names: Fields(names, lambda n, v: on(n, v), guard)
         self.data, self.main, self.rest, self.measure, self.api = fields([f"data.{k}" for k in Data.model_fields]), fields(MAIN), fields(_REST), fields([f"evaluation.{k}" for k in Evaluation.model_fields]), fields([f"api.{k}" for k in Api.model_fields])
-        self.stage = w.Dropdown(description="stage", options=[], style=dict(description_width="70px"), layout=w.Layout(width="auto", max_width="100%")); self.stage.observe(lambda c: c["new"] is not None and guard(on, "at", c["new"]), "value")
+        self.stage = w.Dropdown(description="stage", options=[], style=dict(description_width="70px"), layout=w.Layout(width="auto", max_width="100%")); self.stage.observe(lambda c: self.quiet or c["new"] is None or guard(on, "at", c["new"]), "value")
         self.more_stages, self.less_stages = w.Button(description="Add a stage", layout=w.Layout(width="auto")), w.Button(description="Remove this stage", layout=w.Layout(width="auto"))
         self.more_stages.on_click(lambda _: guard(on, "stages", "more")); self.less_stages.on_click(lambda _: guard(on, "stages", "less"))
         self.api_box = Section("How the server is asked", [self.api.view])
         inside = [[self.skill.view, Section("Your own data", [self.data.view]).view], [self.teacher.view, self.api_box.view], [self.student.view], [self.elicit.view], [self.objective.view],
                   [self.main.view, Section("All else about this stage", [self.rest.view]).view, Section("What is measured, and how often", [self.measure.view]).view, w.HBox([self.more_stages, self.less_stages], layout=w.Layout(flex_flow="row wrap"))]]
         self.sections = {n: Section(n, x, open=n=="Objective") for n,x in zip(SECTIONS, inside)}
-        self.view = w.VBox([self.lock, self.stage, *(s.view for s in self.sections.values())], layout=w.Layout(flex="0 1 340px", min_width="min(280px, 100%)", max_width="100%"))
+        self.locked(""); self.view = w.VBox([self.lock, self.stage, *(s.view for s in self.sections.values())])
 
     @property
     def incomplete(self): return next((f"{n}: {p.incomplete}" for n,p in (("Teacher", self.teacher), ("Student", self.student), ("Skill", self.skill)) if p.incomplete), "")
@@ -243,19 +243,19 @@ class Form:
         self.elicit.show(r, at); self.objective.show(r, at)
         for f in (self.data, self.main, self.rest, self.measure, self.api): f.show(r, at)
         self.api_box.view.layout.display = "flex" if "api:" in r.teacher else "none"
-        n = len(r.stages); was, self.stage.layout.display = self.on, "flex" if n > 1 else "none"
-        self.stage.unobserve_all("value"); self.stage.options = [(f"{i+1} of {n}: {'+'.join(s.terms)}, {s.steps} steps", i-n) for i,s in enumerate(r.stages)]; self.stage.value = at; self.stage.observe(lambda c: c["new"] is not None and self.on("at", c["new"]), "value")
+        n = len(r.stages); self.stage.layout.display, self.quiet = "flex" if n > 1 else "none", True
+        self.stage.options = [(f"{i+1} of {n}: {'+'.join(s.terms)}, {s.steps} steps", i-n) for i,s in enumerate(r.stages)]; self.stage.value = at; self.quiet = False
         self.less_stages.disabled = n==1
 
     def locked(self, why):
         "Let nothing be changed, and say why; or let it"
-        self.lock.value = f"<p class='kdnb-card'>{html.escape(why)}</p>" if why else ""
+        self.lock.value = f"<p class='kdnb-card kdnb-two'>{html.escape(why or 'From top to bottom: a choice holds what is above it, and adapts what is below.')}</p>"
         def each(x):
             if hasattr(x, "disabled") and not isinstance(x, type(self.lock)): x.disabled = bool(why)
             for c in getattr(x, "children", ()): each(c)
-        each(self.view)
+        if hasattr(self, "view"): each(self.view)
 
-# %% ../nbs/14_panel.ipynb #a2d5bbea
+# %% ../nbs/14_panel.ipynb #e9036cb3
 class RecipeText:
     "The recipe as YAML that can be edited, and as Python; save, load, copy, make a report"
     def __init__(self,
@@ -266,7 +266,7 @@ class RecipeText:
         import ipywidgets as w
         self.apply_, self.alert, self.shown = apply, alert, ""
         auto = w.Layout(width="auto")
-        self.yaml = w.Textarea(description="YAML", rows=14, continuous_update=True, layout=w.Layout(width="100%"), style=dict(description_width="48px")); self.yaml.add_class("kdnb-yaml")
+        self.yaml = w.Textarea(description="YAML", rows=14, continuous_update=True, layout=w.Layout(width="auto"), style=dict(description_width="48px")); self.yaml.add_class("kdnb-yaml")
         self.file = w.Text(description="file", value="recipe.yaml", style=dict(description_width="48px"), layout=w.Layout(width="260px", max_width="100%"))
         named = dict(Apply=(self.apply, "Take the edited text as the recipe"), **{"Undo edits": (self.undo, "Back to the recipe that stands")}, Save=(self.save, "Write the text into the file"), Load=(self.load, "Take the recipe of the file"))
         self.buttons = {n: w.Button(description=n, tooltip=tip, layout=auto) for n,(_,tip) in named.items()}
@@ -274,7 +274,8 @@ class RecipeText:
         self.copy, self.report, self.said, self.python = copy_button("Copy as Python", "Put the code below onto the clipboard"), w.Button(description="Make report", tooltip="One HTML page of the run that is shown, made by kdnb report", layout=auto), w.HTML(), w.HTML()
         self.report.on_click(lambda _: alert.catch(report)); self.copy.observe(lambda c: self.say("copied" if c["new"] > c["old"] else "this browser does not let a page write to the clipboard: select the code below and copy it"), "copied")
         self.yaml.observe(lambda _: self._edited(), "value")
-        self.view = w.VBox([self.yaml, w.HBox([self.buttons["Apply"], self.buttons["Undo edits"], self.file, self.buttons["Save"], self.buttons["Load"], self.copy, self.report], layout=w.Layout(flex_flow="row wrap", align_items="center")), self.said, self.python])
+        self.view = w.VBox([self.yaml, w.HBox([self.buttons["Apply"], self.buttons["Undo edits"], self.file, self.buttons["Save"], self.buttons["Load"], self.report], layout=w.Layout(flex_flow="row wrap", align_items="center")), self.said])
+        self.code = w.VBox([self.python, self.copy])    # stands apart, and is always seen
     @property
     def edited(self): return self.yaml.value.strip() != self.shown.strip()
     def say(self, text): self.said.value = f"<p role='status' class='kdnb-card'>{html.escape(text)}</p>"
@@ -287,7 +288,7 @@ class RecipeText:
         kept, self.shown = self.edited, recipe.to_yaml()
         if kept and self.yaml.value.strip(): self.say("edited, not yet applied; the form has changed meanwhile: Apply takes the text, Undo edits the form")
         else: self.yaml.value = self.shown
-        self.copy.text = code = python_of(recipe); self.python.value = f"<div class='kdnb-card'><b>The same in Python</b></div><pre class='kdnb-code'>{html.escape(code)}</pre>"; self._edited()
+        self.copy.text = code = python_of(recipe); self.python.value = f"<div class='kdnb-card'><b>This recipe in Python</b></div><pre class='kdnb-code'>{html.escape(code)}</pre>"; self._edited()
     def undo(self): self.yaml.value = self.shown; self._edited()
     def apply(self):
         r = Recipe.from_yaml(self.yaml.value if "\n" in self.yaml.value else self.yaml.value+"\n"); self.apply_(r); self.shown = r.to_yaml(); self.undo(); self.say("applied")
@@ -297,7 +298,7 @@ class RecipeText:
     def load(self):
         r = Recipe.from_yaml(Path(self.file.value.strip() or "recipe.yaml")); self.apply_(r); self.shown = r.to_yaml(); self.undo(); self.say(f"loaded {self.file.value}")
 
-# %% ../nbs/14_panel.ipynb #0f4ca247
+# %% ../nbs/14_panel.ipynb #f1d8e65b
 class RunsBox:
     "Runs on disk: sort, overlay, show, take a recipe, resume"
     COLUMNS = ("heldout_kl_pq", "heldout_ce", "heldout_agreement", "heldout_precision", "heldout_coverage", "loss")
@@ -309,7 +310,7 @@ class RunsBox:
         import ipywidgets as w
         self.out, self.alert, auto = out, alert, w.Layout(width="auto")
         wide = dict(style=dict(description_width="70px"), layout=w.Layout(width="auto", max_width="100%"))
-        self.sort, self.list, self.column = w.Dropdown(description="sort by", options=[("newest", "")], **wide), w.SelectMultiple(description="runs", rows=6, options=[], style=wide["style"], layout=w.Layout(width="100%")), w.Dropdown(description="curve", options=self.COLUMNS, **wide)
+        self.sort, self.list, self.column = w.Dropdown(description="sort by", options=[("newest", "")], **wide), w.SelectMultiple(description="runs", rows=6, options=[], style=wide["style"], layout=w.Layout(width="auto")), w.Dropdown(description="curve", options=self.COLUMNS, **wide)
         self.refresh, self.over = w.Button(description="Refresh", layout=auto, tooltip="Read the folder again"), w.Button(description="Overlay", layout=auto, tooltip="Draw one curve of all the runs that are marked above")
         self.table, self.figure = w.HTML(), w.VBox([], layout=w.Layout(min_width="0", width="100%", overflow="hidden"))
         self.sort.observe(lambda _: alert.catch(self.show), "value"); self.refresh.on_click(lambda _: alert.catch(self.show)); self.over.on_click(lambda _: alert.catch(self.overlay))
@@ -334,7 +335,7 @@ class RunsBox:
         self.figure.children = [responsive(go.FigureWidget(fig))]
         for x in old: x.close()
 
-# %% ../nbs/14_panel.ipynb #3ab7f340
+# %% ../nbs/14_panel.ipynb #53e191f3
 class Panel:
     "The form, a run, and what belongs to them. `recipe` and `run` are what is shown"
     def __init__(self,
@@ -369,7 +370,8 @@ class Panel:
         self.board, self.tabs = w.VBox([], layout=w.Layout(min_width="0")), w.Tab()
         self._look_at(Run(self.recipe, self.out), catch=False)
         right = w.VBox([self.buttons.view, self.alert.view, self.changed, self.board, self.tabs], layout=w.Layout(flex="1 1 460px", min_width="0", max_width="100%", overflow="hidden", padding="0 0 0 8px"))
-        self.whole = framed([w.HBox([self.form.view, right], layout=w.Layout(flex_flow="row wrap", align_items="flex-start"))], "kdnb: choose, watch and compare distillations", "curves of training and of held-out measures")
+        left = w.VBox([self.form.view, self.text.code], layout=w.Layout(flex="0 1 340px", min_width="min(280px, 100%)", max_width="100%"))
+        self.whole = framed([w.HBox([left, right], layout=w.Layout(flex_flow="row wrap", align_items="flex-start"))], "kdnb: choose, watch and compare distillations", "curves of training and of held-out measures")
 
     def _show_itself(self): _display(self.whole); self.snapshot = keep_snapshot(); self.view.snapshot = self.snapshot
 
@@ -398,7 +400,7 @@ class Panel:
         self.buttons.show(*now); busy = self.busy
         if was and busy==(was[0] in BUSY): return
         self.form.locked(f"Choices are locked while {self.run.folder.name} trains: press Stop to change them." if busy else "")
-        if not busy: self.form.show(self.recipe, self.at)
+        if not busy: self.form.show(self.recipe, self.at); self.alert.catch(self.runs.show)
 
     def want(self, part, value):
         "A person wants a value in the recipe"
