@@ -37,11 +37,21 @@ note({run}, i)"""
 
 # the cell waits: what it prints is a line of JSON a run
 COST = """for i in range({pairs}):
-    for watched in (False, True):
+    for watched in ((False, True), (True, False))[i%2]:
         recipe, out = recipe_of({steps}, 100), tempfile.mkdtemp()
         if watched: {bare}
         else: run = Run(recipe, out).start()
         run.wait(); print(json.dumps(dict(watched=watched, state=run.state, seconds=run.status["seconds"]["training"])))"""
+
+# one run whose view is taken off and put on again every `seg` steps: what is compared lies a second apart
+TURNS = """import numpy as np
+seg = {seg}; recipe, out = recipe_of(seg*(2*{pairs}+2), 200), tempfile.mkdtemp()
+{bare}
+views, at = list(run.sinks), []
+def turn(e):
+    if e["kind"]=="step" and e["step"] % seg==0: at.append((time.perf_counter(), time.process_time())); run.sinks[1:] = views if len(at)%2 else []
+run.sinks.insert(0, turn); run.wait()
+d = np.diff(at, axis=0)[:2*{pairs}]; print(json.dumps(dict(state=run.state, wall=(d[0::2,0]/d[1::2,0]-1).tolist(), cpu=(d[0::2,1]/d[1::2,1]-1).tolist())))"""
 
 POINT = "() => [...document.querySelectorAll('.js-plotly-plot')].some(g => (g.data||[]).some(t => t.x && t.x.length))"
 LINE = "() => [...document.querySelectorAll('.js-plotly-plot')].some(g => (g.data||[]).some(t => t.x && t.x.length > 3))"
@@ -104,32 +114,39 @@ def memory(v):
     kernel = psutil.Process(v.lab.pid(v.name)); cdp = v.page.context.new_cdp_session(v.page); cdp.send("Performance.enable")
     tab = max((p for p in psutil.Process().children(recursive=True) if "--type=renderer" in p.cmdline()), key=lambda p: p.memory_info().rss)
     def reading():
-        cdp.send("HeapProfiler.collectGarbage"); m = {x["name"]: x["value"] for x in cdp.send("Performance.getMetrics")["metrics"]}
-        return dict(kernel=kernel.memory_info().rss/1e6, heap=m["JSHeapUsedSize"]/1e6, tab=tab.memory_info().rss/1e6, nodes=m["Nodes"], points=v.page.evaluate("Math.max(...[...document.querySelectorAll('.js-plotly-plot')].map(g => g.data[0].x.length))"))
+        cdp.send("HeapProfiler.collectGarbage"); arrays = cdp.send("Runtime.getHeapUsage").get("backingStorageSize", 0)/1e6; m = {x["name"]: x["value"] for x in cdp.send("Performance.getMetrics")["metrics"]}
+        return dict(kernel=kernel.memory_info().rss/1e6, heap=m["JSHeapUsedSize"]/1e6+arrays, tab=tab.memory_info().rss/1e6, nodes=m["Nodes"], points=v.page.evaluate("Math.max(...[...document.querySelectorAll('.js-plotly-plot')].map(g => g.data[0].x.length))"))
     got = []
     for minute in range(1, max(2, int(v.a.minutes))+1):
         time.sleep(max(0, began+60*minute-time.time())); got.append(x := reading())
-        row(f"memory at minute {minute}: kernel, JS heap, tab, nodes", f"{x['kernel']:.1f} MB", f"heap {x['heap']:.1f} MB, tab {x['tab']:.0f} MB, {x['nodes']:.0f} nodes, {x['points']} points a line")
+        row(f"memory at minute {minute}: kernel", f"{x['kernel']:.1f} MB", f"heap and arrays {x['heap']:.1f} MB, tab {x['tab']:.0f} MB, {x['nodes']:.0f} nodes, {x['points']} points a line")
     a, b = got[0], got[-1]; v.stop()
-    row(f"grew from minute 1 to {len(got)}: kernel", f"{b['kernel']-a['kernel']:+.1f} MB", f"heap {b['heap']-a['heap']:+.1f} MB, tab {b['tab']-a['tab']:+.0f} MB, nodes {b['nodes']-a['nodes']:+.0f}")
+    row(f"grew from minute 1 to {len(got)}: kernel", f"{b['kernel']-a['kernel']:+.1f} MB", f"heap and arrays {b['heap']-a['heap']:+.1f} MB, tab {b['tab']-a['tab']:+.0f} MB, nodes {b['nodes']-a['nodes']:+.0f}")
     v.lab.shut_down(v.name)
 
-def bare_cost(v):
-    "The same recipe with and without a view, in turns, in one kernel that no browser looks at; seconds of training without one"
+def in_kernel(v, *cells):
+    "Run cells in one kernel that believes it is watched, but no browser looks; the JSON lines that they print, cell by cell"
     import nbclient, nbformat
     with tempfile.TemporaryDirectory() as d:
-        write_notebook(Path(d)/"cost.ipynb", BEGIN.format(imports=v.imports), COST.format(pairs=v.a.pairs, steps=v.a.steps, bare=v.bare)); nb = nbformat.read(Path(d)/"cost.ipynb", 4)
+        write_notebook(Path(d)/"cost.ipynb", BEGIN.format(imports=v.imports), *cells); nb = nbformat.read(Path(d)/"cost.ipynb", 4)
         os.environ["KDNB_UI"] = "live"
         try: nbclient.NotebookClient(nb, timeout=3600, resources=dict(metadata=dict(path=d))).execute()
         finally: del os.environ["KDNB_UI"]
-    got = [json.loads(l) for o in nb.cells[1].outputs if o.output_type=="stream" for l in o.text.splitlines() if l.startswith("{")]
-    assert all(x["state"]=="done" for x in got) and len(got)==2*v.a.pairs, got
+    return [[json.loads(l) for o in c.outputs if o.output_type=="stream" for l in o.text.splitlines() if l.startswith("{")] for c in nb.cells[1:]]
+
+def percent(xs): xs = sorted(xs); n = len(xs); return f"{statistics.median(xs):+.1%}", f"median of {n} pairs, middle half {xs[n//4]:+.1%} to {xs[-1-n//4]:+.1%}"
+
+def bare_cost(v):
+    "The same recipe with and without a view, in one kernel that no browser looks at; seconds of training without one"
+    got, turns = in_kernel(v, COST.format(pairs=v.a.pairs, steps=v.a.steps, bare=v.bare), TURNS.format(seg=100, pairs=v.a.turns, bare=v.bare))
+    assert all(x["state"]=="done" for x in got+turns) and len(got)==2*v.a.pairs, got
     bare, seen = ([x["seconds"] for x in got if x["watched"]==w] for w in (False, True))
     rate = lambda s: v.a.steps/statistics.median(s)
     row("steps/s, nobody watches", f"{rate(bare):.1f}", spread(bare)+f" s for {v.a.steps} steps")
     row("steps/s with a view, no browser", f"{rate(seen):.1f}", spread(seen)+" s")
-    pairs = [b/a-1 for a,b in zip(bare, seen)]
-    row("time that being watched costs the run in the kernel", f"{statistics.median(pairs):+.1%}", f"median of {len(pairs)} pairs, {min(pairs):+.1%} to {max(pairs):+.1%}")
+    row("time that being watched adds, run by run in turns", *percent([b/a-1 for a,b in zip(bare, seen)]))
+    row("the same, a view taken off and on within one run", *percent(turns[0]["wall"]))
+    row("CPU that it adds in the kernel, the same way", *percent(turns[0]["cpu"]))
     return bare
 
 def drawn_cost(v, bare):
@@ -146,6 +163,7 @@ def main():
     p.add_argument("--only", nargs="+", choices=("first","stop","memory","cost"), default=("first","stop","memory","cost"))
     p.add_argument("--minutes", type=int, default=3, help="of training, for memory"); p.add_argument("--times", type=int, default=10, help="that Stop is pressed")
     p.add_argument("--pairs", type=int, default=4, help="of runs, without and with a view"); p.add_argument("--steps", type=int, default=600, help="of each of these runs")
+    p.add_argument("--turns", type=int, default=20, help="pairs of 100 steps within one run, without and with a view")
     a = p.parse_args()
     from playwright.sync_api import sync_playwright
     with tempfile.TemporaryDirectory() as d, sync_playwright() as pw:

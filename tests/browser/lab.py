@@ -110,6 +110,7 @@ class Lab:
     def restart(self, page, name): "A new process behind the same kernel"; self.api(f"kernels/{self.kernel(name)}/restart", "POST"); self.idle(page)
 
     def write(self, name, *cells, kernel="python3"): return write_notebook(self.root/name, *cells, kernel=kernel)
+    def use(self, name, kernel): "Have a notebook name another kernel"; nb = self.read(name); nb["metadata"]["kernelspec"]["name"] = kernel; (self.root/name).write_text(json.dumps(nb))
     def read(self, name): "The notebook as it stands on disk"; return json.loads((self.root/name).read_text())
     def outputs(self, name): "What stands on disk as the outputs of each cell"; return [c.get("outputs", []) for c in self.read(name)["cells"]]
 

@@ -6,10 +6,10 @@ pytestmark = pytest.mark.browser
 
 GREW = "n => document.querySelector('.jp-OutputArea-output .js-plotly-plot').data[0].x.length > n"
 
-def test_welcome_distils_live(lab, page):
+def test_welcome_distils_live(lab, page, kernel):
     "`kdnb lab` opens the notebook; under Run All the first cell trains, the plot grows, and Pause, Go on and Stop work"
     assert loopback_only(lab.port)
-    lab.open(page, "welcome.ipynb"); lab.run_all(page)
+    lab.use("welcome.ipynb", kernel); lab.open(page, "welcome.ipynb"); lab.run_all(page)
     fig = page.locator(".jp-OutputArea-output .js-plotly-plot").first; fig.wait_for(timeout=60_000)
     points, button = lambda: fig.evaluate("d => d.data[0].x.length"), lambda name: page.get_by_role("button", name=name, exact=True).first
     page.wait_for_function(GREW, arg=3, timeout=60_000)
