@@ -6,8 +6,8 @@
 __all__ = ['PARTS', 'SECTIONS', 'STUDENTS', 'SUGGEST', 'STARTS', 'WANTS', 'OPTIONS_SAY', 'FIELDS_SAY', 'added', 'choose',
            'offers', 'says', 'teacher_card', 'student_card', 'seed_card', 'title', 'python_of']
 
-# %% ../nbs/14_choices.ipynb #abe15b80
-import inspect, json, keyword, math, os, re
+# %% ../nbs/14_choices.ipynb #5536debb
+import functools, inspect, json, keyword, math, os, re
 from pathlib import Path
 from .catalogue import LIKELIEST, METHODS, OBJECTIVES, ONLY, OPTIONS, STEPS, TEACHERS
 from .recipe import DATA, TINY_SKILLS, TINY_STUDENTS, Api, Data, Evaluation, Recipe, RecipeError, Stage, _simple, _Steps, _student_fits, ensemble_parts, nearest, skill_folder, step, teacher_gives, teacher_kind
@@ -79,18 +79,21 @@ def _known(r):
     if r.student.startswith("layers:"): pick_layers(r.student[7:], cfg.num_hidden_layers)
     else: _sizes(cfg, r.student[7:])
 
-# %% ../nbs/14_choices.ipynb #33581529
-def _presets(teacher, objective=None):
+# %% ../nbs/14_choices.ipynb #e085cb51
+def _presets(teacher, objective=None): return _filled(teacher, json.dumps(objective, default=str))    # asked for again and again
+
+@functools.lru_cache(1000)
+def _filled(teacher, objective):
     "What `Recipe.simple` fills in for a teacher and an objective, laid flat"
-    d = _simple(dict, teacher, objective=objective); *warm, main = d["stages"]
+    d = _simple(dict, teacher, objective=json.loads(objective)); *warm, main = d["stages"]
     return {"skill": d["skill"], "student": d["student"], "before": [Stage(**w).model_dump(mode="json") for w in warm], **Stage().model_dump(mode="json"), **main,
             **{f"evaluation.{k}": v for k,v in {**Evaluation().model_dump(), **d["evaluation"]}.items()}}
 
 def _all(f): return [*f["before"], {k: f[k] for k in Stage.model_fields}, *f["after"]]
 def _is_warm(stages): return len(stages) > 1 and stages[0]["objective"]=={"fkl": 1.} and stages[0]["elicit"] in (["feature"], ["labeling", "feature"])    # as Recipe.simple writes it
 
-# %% ../nbs/14_choices.ipynb #eb387528
-def _name(x): return step(x)[0]
+# %% ../nbs/14_choices.ipynb #f518bde0
+def _name(x): return x if isinstance(x, str) else next(iter(x), "")
 
 _PLACE = ("expansion", "curation", "labeling", "self_knowledge", "filter", "feedback", "feature") # where a step stands that is added
 def added(
@@ -100,8 +103,8 @@ def added(
     "Steps and further ones, each at its place among them: prompts first, then answers, then what is left out or compared"
     out = [*elicit]
     for x in more:
-        x = {x: STARTS[x]} if isinstance(x, str) and x in STARTS else x
-        i = next((i for i,y in enumerate(out) if _PLACE.index(_name(y)) > _PLACE.index(_name(x))), len(out)); out.insert(i, x)
+        step(x := {x: STARTS[x]} if isinstance(x, str) and x in STARTS else x)    # refused if it is none
+        i = next((i for i,y in enumerate(out) if _name(y) in _PLACE and _PLACE.index(_name(y)) > _PLACE.index(_name(x))), len(out)); out.insert(i, x)
     return out
 
 def _elicits(own, was, now):
