@@ -128,6 +128,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'kdnb.choices._exists': ('choices.html#_exists', 'kdnb/choices.py'),
                               'kdnb.choices._fewest': ('choices.html#_fewest', 'kdnb/choices.py'),
                               'kdnb.choices._fields_of': ('choices.html#_fields_of', 'kdnb/choices.py'),
+                              'kdnb.choices._filled': ('choices.html#_filled', 'kdnb/choices.py'),
                               'kdnb.choices._fine': ('choices.html#_fine', 'kdnb/choices.py'),
                               'kdnb.choices._flat': ('choices.html#_flat', 'kdnb/choices.py'),
                               'kdnb.choices._gives': ('choices.html#_gives', 'kdnb/choices.py'),

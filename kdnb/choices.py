@@ -6,8 +6,8 @@
 __all__ = ['PARTS', 'SECTIONS', 'STUDENTS', 'SUGGEST', 'STARTS', 'WANTS', 'OPTIONS_SAY', 'FIELDS_SAY', 'added', 'choose',
            'offers', 'says', 'teacher_card', 'student_card', 'seed_card', 'title', 'python_of']
 
-# %% ../nbs/14_choices.ipynb #abe15b80
-import inspect, json, keyword, math, os, re
+# %% ../nbs/14_choices.ipynb #5536debb
+import functools, inspect, json, keyword, math, os, re
 from pathlib import Path
 from .catalogue import LIKELIEST, METHODS, OBJECTIVES, ONLY, OPTIONS, STEPS, TEACHERS
 from .recipe import DATA, TINY_SKILLS, TINY_STUDENTS, Api, Data, Evaluation, Recipe, RecipeError, Stage, _simple, _Steps, _student_fits, ensemble_parts, nearest, skill_folder, step, teacher_gives, teacher_kind
@@ -47,7 +47,7 @@ def _recipe(f):
     r = Recipe(**{k: f[k] for k in ("teacher", "student", "skill", "data", "seed", "device", "precision")}, stages=[*f["before"], {k: f[k] for k in Stage.model_fields}, *f["after"]], evaluation=inner("evaluation"), api=inner("api"))
     _known(r); return r
 
-# %% ../nbs/14_choices.ipynb #a88de070
+# %% ../nbs/14_choices.ipynb #89deffd4
 def _config(name):
     "A model's config.json as a namespace, where it is on this machine and says its sizes by their usual names; else None"
     if teacher_kind(name)=="ensemble:": return _config(ensemble_parts(name)[0][0][1])
@@ -71,26 +71,30 @@ def _checks(skill):
     except DataError: return False
 
 def _known(r):
+    "Refuse what a recipe alone cannot know to fail"
     if any(s.judge=="verifier" and (s.judged or any(OBJECTIVES[o][1] in ("preferences", "reward") for o in s.terms)) for s in r.stages) and not _checks(r.skill):
-        raise RecipeError(f"'judge' is verifier, and the skill {r.skill} has no check of answers. Choose judge teacher, or a skill with a verifier.")
+        raise RecipeError(f"'judge' is verifier, and the skill {r.skill} has no check of answers. Choose a skill with a check, or a teacher with logits and judge teacher.")
     if r.student in TINY_STUDENTS and r.data is None and not skill_folder(r.skill).name.startswith("tiny-"):
         raise RecipeError(f"'student' is {r.student}, which reads only the words of `tiny`; the skill {r.skill} has others. Use hf:NAME, smollm2-135m or a folder.")
     if not r.student.startswith(("layers:", "config:")) or (cfg := _config(r.teacher)) is None: return
     if r.student.startswith("layers:"): pick_layers(r.student[7:], cfg.num_hidden_layers)
     else: _sizes(cfg, r.student[7:])
 
-# %% ../nbs/14_choices.ipynb #33581529
-def _presets(teacher, objective=None):
+# %% ../nbs/14_choices.ipynb #e085cb51
+def _presets(teacher, objective=None): return _filled(teacher, json.dumps(objective, default=str))    # asked for again and again
+
+@functools.lru_cache(1000)
+def _filled(teacher, objective):
     "What `Recipe.simple` fills in for a teacher and an objective, laid flat"
-    d = _simple(dict, teacher, objective=objective); *warm, main = d["stages"]
+    d = _simple(dict, teacher, objective=json.loads(objective)); *warm, main = d["stages"]
     return {"skill": d["skill"], "student": d["student"], "before": [Stage(**w).model_dump(mode="json") for w in warm], **Stage().model_dump(mode="json"), **main,
             **{f"evaluation.{k}": v for k,v in {**Evaluation().model_dump(), **d["evaluation"]}.items()}}
 
 def _all(f): return [*f["before"], {k: f[k] for k in Stage.model_fields}, *f["after"]]
 def _is_warm(stages): return len(stages) > 1 and stages[0]["objective"]=={"fkl": 1.} and stages[0]["elicit"] in (["feature"], ["labeling", "feature"])    # as Recipe.simple writes it
 
-# %% ../nbs/14_choices.ipynb #eb387528
-def _name(x): return step(x)[0]
+# %% ../nbs/14_choices.ipynb #f518bde0
+def _name(x): return x if isinstance(x, str) else next(iter(x), "")
 
 _PLACE = ("expansion", "curation", "labeling", "self_knowledge", "filter", "feedback", "feature") # where a step stands that is added
 def added(
@@ -100,8 +104,8 @@ def added(
     "Steps and further ones, each at its place among them: prompts first, then answers, then what is left out or compared"
     out = [*elicit]
     for x in more:
-        x = {x: STARTS[x]} if isinstance(x, str) and x in STARTS else x
-        i = next((i for i,y in enumerate(out) if _PLACE.index(_name(y)) > _PLACE.index(_name(x))), len(out)); out.insert(i, x)
+        step(x := {x: STARTS[x]} if isinstance(x, str) and x in STARTS else x)    # refused if it is none
+        i = next((i for i,y in enumerate(out) if _name(y) in _PLACE and _PLACE.index(_name(y)) > _PLACE.index(_name(x))), len(out)); out.insert(i, x)
     return out
 
 def _elicits(own, was, now):
@@ -139,7 +143,7 @@ def _patches(f, retaught):
     if LIKELIEST in gives and "logits" not in gives and not retaught and ("logits" in needs or "feature" in map(_name, f["elicit"])): yield {"keep": f"tail:{top}", **({"api.top": top} if "api:" in f["teacher"] else {})}
     if needs & {"preferences", "reward"} or "feedback" in map(_name, f["elicit"]): yield {"judge": "verifier"}
 
-# %% ../nbs/14_choices.ipynb #6252e22d
+# %% ../nbs/14_choices.ipynb #66f6755c
 def _attempts(old, fixed):
     "Flat recipes to try, the nearest to the old one first: what is tried, what one would rather have, and whether it is helped"
     f, retaught = {**old, **fixed}, fixed.get("teacher", old["teacher"]) != old["teacher"]
@@ -156,12 +160,12 @@ def _attempts(old, fixed):
 
 def _solve(old, fixed, first=False, back=True):
     "The valid recipe nearest to the old one that has what is fixed, laid flat. Where there is none, the error of the first attempt is raised, or else of the last; `back=False` asks for any recipe"
-    wrong = []
+    wrong, unchecked = [], []
     for base, want, helped in _attempts(old, fixed):
         try: _recipe(base)
-        except RecipeError as e: wrong += [e]*(not helped); continue
+        except RecipeError as e: (unchecked if helped and "has no check" in str(e) else [] if helped else wrong).append(e); continue
         return _put_back(base, want) if back else base
-    raise wrong[0 if first else -1]
+    raise wrong[0] if first else (unchecked or wrong)[-1]    # a check of the skill would have helped
 
 def _fine(f):
     try: return bool(_recipe(f))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from kdnb.catalogue import METHODS, OBJECTIVES, OPTIONS, STEPS, TEACHERS
 from kdnb.choices import FIELDS_SAY, PARTS, SECTIONS, STUDENTS, SUGGEST, WANTS, added, choose, offers, python_of, says, seed_card, student_card, teacher_card, title
-from kdnb.choices import _all, _called, _flat, _is_warm, _left
+from kdnb.choices import _all, _called, _fine, _flat, _is_warm, _left, _presets
 from kdnb.recipe import Data, Evaluation, Recipe, RecipeError, Stage, step
 
 TEACH = ("tiny", "smollm2-135m", "hf:Qwen/Qwen3-0.6B", "api:gpt-x", "replay:none.jsonl", "ensemble:tiny,tiny", "ensemble:smollm2-135m,api:gpt-x")
@@ -22,6 +22,8 @@ def held(old, new, asked, told):
     if len(stages(a)[0]) != len(stages(b)[0]): raise AssertionError("a stage is lost")
     changed = {k for k in b if k not in asked and k not in ("before", "after") and a[k] != b[k]}
     if "options" in changed and b["options"]==_left(a["options"], a["objective"], b["objective"]): changed -= {"options"}    # of an objective that is gone
+    was, now = _presets(old.teacher, a["objective"]), _presets(new.teacher, b["objective"])
+    for k in changed-{"elicit", "objective", "skill", "teacher", "options"}: assert (k in now and b[k]==now[k] != was[k]) or not _fine({**b, k: a[k]}), (k, a[k], b[k])    # it had to change, or the presets say so
     heads = [t.split(": ")[0] for t in told]
     words = [w for h in heads if not h.startswith(("stage ", "the warm", "a warm")) for w in h.removeprefix("now ").split(", ")]
     for k in changed: assert any(h.removeprefix("now ").startswith(_called(k)+" ") or f", {_called(k)} " in h for h in heads), (k, a[k], b[k], told)
@@ -140,9 +142,25 @@ def test_the_lecturer():
     assert told==["elicitation is now feedback: dpo learns from scored candidates, and feature brings none", "now learning rate 0.0003, samples 8: ranking pushes harder"] and r.stages[0]==Recipe.simple().stages[0]
     assert choose(r, "objective", "fkl")[0]==Recipe.simple()
     r, told = choose(Recipe.simple(seed=7, objective="jsd"), "teacher", "smollm2-135m")
-    assert r==Recipe.simple("smollm2-135m", seed=7, objective="jsd") and any("warm start" in t for t in told)==False or not _is_warm([s.model_dump() for s in r.stages])
+    assert r==Recipe.simple("smollm2-135m", seed=7, objective="jsd") and [t.split(":")[0] for t in told if "warm start" in t]==["the warm start is left out"] and told[0]=="skill is now instruct: only tiny speaks tiny-tell"
+    assert choose(r, "teacher", "tiny")[0]==Recipe.simple(seed=7, objective="jsd")    # and back
+    own = Recipe.simple("smollm2-135m", student="layers:10", steps=7, api=dict(top=3)); new = choose(own, "teacher", "hf:Qwen/Qwen3-0.6B")[0]; assert new==own.model_copy(update={"teacher": "hf:Qwen/Qwen3-0.6B"})
     assert choose(Recipe.simple(lr=.02), "objective", "rkl")==(Recipe.simple(lr=.02, objective="rkl"), [])    # a number of one's own survives where the presets agree
     with pytest.raises(RecipeError, match="has one: it softens"): choose(Recipe.simple(objective="ce"), "temperature", 2.)
+
+def test_servers():
+    "What a server cannot show is hidden for that reason; what it can is set up; a check is needed where the teacher scores nothing"
+    r = Recipe.simple("api:gpt-x"); good, hidden = offers(r, "objective")
+    assert "needs the teacher's hidden" in hidden["hidden_l2"] and "needs the teacher's attentions" in hidden["attention_kl"] and "skill instruct has no check" in hidden["reinforce"] and "fkl" in good
+    new, told = choose(r, "objective", "fkl"); assert (new.stages[0].keep, new.api.top, new.stages[0].elicit)==("tail:5", 5, ["labeling", "feature"]) and len(told)==3
+    maths = choose(r, "skill", "maths")[0]; assert "reinforce" in offers(maths, "objective")[0] and choose(maths, "objective", "reinforce")[0].stages[0].judge=="verifier"
+    assert choose(r, "objective", "dpo")[0].stages[0].how("feedback")=={"pairwise"} and choose(r, "elicit", added(["labeling"], "feedback"))[0].stages[0].elicit==["labeling", {"feedback": {"how": "pairwise"}}]
+    assert choose(r, "skill", "tiny-tell")[0].teacher=="api:gpt-x" and choose(Recipe.simple(), "teacher", "api:gpt-x")[0]==r
+
+def test_options_go_with_their_objective():
+    r = Recipe.simple(objective={"gjsd": 1, "ce": 1}, options={"beta": .2}); assert choose(r, "objective", "gjsd")[0].stages[-1].options=={"beta": .2}
+    assert choose(r, "objective", "gkd")[0].stages[-1].options=={} and choose(r, "objective", {"gjsd": 1, "fkl": 1})[0].stages[-1].options=={"beta": .2}    # gkd's beta is another one
+    r = Recipe.simple(objective={"gjsd": 1, "skew_fkl": 1}, options={"gjsd": {"beta": .2}, "alpha": .3}); assert choose(r, "objective", "gjsd")[0].stages[-1].options=={"gjsd": {"beta": .2}} and choose(r, "objective", "skew_fkl")[0].stages[-1].options=={"alpha": .3}
 
 def test_cards_of_half_typed_names():
     whole = ("hf:Qwen/Qwen3-0.6B", "api:gpt-x@http://127.0.0.1:8000/v1", "ensemble:0.7*tiny,0.3*hf:a/b;min_ce", "replay:a.jsonl", "layers:0,3", "config:layers=2,width=64,heads=2", "tiny-xs", "smollm2-135m")
