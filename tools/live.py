@@ -11,7 +11,7 @@ from browser.lab import Lab, chromium, end, new_page, start_lab, wait_until, wri
 
 # imports; what a cell says to show `recipe`; the button that then starts it, if any; the run; how the kernel alone builds the view and starts it
 VIEWS = {
-    "watch": ("from kdnb.panel import LiveWatch, watch", "run = watch(recipe, out)", None, "run", "run = Run(recipe, out); view = LiveWatch(run); view.start()"),
+    "watch": ("from kdnb.panel import watch; from kdnb.live import LiveView", "run = watch(recipe, out)", None, "run", "run = Run(recipe, out); view = LiveView(run).catch_up(); run.start()"),
     "panel": ("from kdnb.panel import Panel", "panel = Panel(recipe, out); display(panel)", "Start", "panel.run", "panel = Panel(recipe, out); panel.start(); run = panel.run"),
 }
 
