@@ -665,6 +665,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'kdnb.panel.Panel': ('panel.html#panel', 'kdnb/panel.py'),
                             'kdnb.panel.Panel.__init__': ('panel.html#panel.__init__', 'kdnb/panel.py'),
                             'kdnb.panel.Panel._build': ('panel.html#panel._build', 'kdnb/panel.py'),
+                            'kdnb.panel.Panel._empty': ('panel.html#panel._empty', 'kdnb/panel.py'),
                             'kdnb.panel.Panel._look_at': ('panel.html#panel._look_at', 'kdnb/panel.py'),
                             'kdnb.panel.Panel._make_report': ('panel.html#panel._make_report', 'kdnb/panel.py'),
                             'kdnb.panel.Panel._read': ('panel.html#panel._read', 'kdnb/panel.py'),

@@ -392,6 +392,7 @@ class Panel:
 
     def show(self):
         "Show the recipe, wherever it stands"
+        if self.view.state=="ready" and not self.view.step and self.run.folder.name != self.recipe.run_id: self._empty()
         self.form.show(self.recipe, self.at); self.text.show(self.recipe); self.state()
     def state(self):
         "Show what can be done now"
@@ -438,10 +439,12 @@ class Panel:
     def reset(self):
         "Back to an empty figure; the next Start begins anew"
         if self.busy: raise RecipeError("a run is under way: press Stop before Reset")
-        self.alert.say(""); self.changed.value = ""; there = self.run.folder.is_dir() or (self.out/self.recipe.run_id).is_dir()
-        self._look_at(Run(self.recipe, self.out), catch=False); self.fresh = True
-        self.view.say("ready", "ready: Start begins at step 0"+(f", and what is in {self.out/self.recipe.run_id} is then replaced. Until then it stays" if there else ""))
+        self.alert.say(""); self.changed.value = ""; self.fresh = True; self._empty()
         if self.snapshot: self.snapshot(None)
+    def _empty(self):
+        "A figure for the recipe that stands, before anything is in it"
+        self._look_at(Run(self.recipe, self.out), catch=False)
+        if self.fresh: self.view.say("ready", "ready: Start begins at step 0"+(f", and what is in {self.run.folder} is then replaced. Until then it stays" if self.run.folder.is_dir() else ""))
     def take(self, recipe):
         "Another recipe takes the place of the one that stands"
         if self.busy: raise RecipeError(f"{self.run.folder.name} is training, so the recipe was not taken. Press Stop, then load it again")
