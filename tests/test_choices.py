@@ -69,7 +69,7 @@ def moves(rng, r):
     return rng.choice((("steps", 9), ("batch", 2), ("batch", 64), ("lr", .5), ("temperature", 2.), ("temperature", [2., 1.]), ("keep", "tail:4"), ("keep", "all"), ("on_policy", .5), ("on_policy", None), ("judge", "verifier"), ("judge", "teacher"), ("samples", 1), ("samples", 6),
         ("sampling_temperature", 0.), ("answers_by", "both"), ("rounds", 2), ("options", {"beta": .2}), ("options", {}), ("schedule", "constant"), ("steps", 0), ("keep", "some"), ("judge", "reward"), ("t_squared", True)))
 
-@examples(40)
+@examples(25)
 @given(st.integers(0, 2**31), st.sampled_from(range(len(STARTS))))
 def test_a_walk(seed, i):
     "Thirty choices: a valid recipe each time, with what was chosen in it; nothing changes silently; a refusal is in words; the code gives the recipe"
