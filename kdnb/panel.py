@@ -10,7 +10,8 @@ __all__ = ['MAIN', 'BUSY', 'hidden_html', 'card_html', 'split_name', 'Pick', 'Ro
 import html, os, re, subprocess, sys, threading
 from pathlib import Path
 from .recipe import Api, Data, Evaluation, ONLY, OPTIONS, STEPS, Recipe, RecipeError, Stage, step, teacher_kind
-from .choices import SECTIONS, STARTS, STUDENTS, SUGGEST, added, choose, offers, python_of, says, seed_card, student_card, teacher_card, title
+from .choices import SECTIONS, STARTS, STUDENTS, SUGGEST, added, choose, offers
+from .describe import python_of, says, seed_card, student_card, teacher_card, title
 from .folder import write
 from .train import Run, attach, check, under_way
 from .compare import ABOUT, overlay, runs_table, table_html
