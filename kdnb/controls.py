@@ -101,8 +101,9 @@ _AID = """export default { render({ model, el }) {
     panel.querySelectorAll(".js-plotly-plot").forEach(g => { if (!seen.has(g)) { seen.add(g); g.setAttribute("role", "img"); g.setAttribute("aria-label", model.get("figure")); sized.observe(g.parentElement); } });
     panel.querySelectorAll(".widget-inline-hbox").forEach(x => { const l = x.querySelector(".widget-label"), r = x.querySelector(".widget-readout");
       x.querySelectorAll("[role=slider], .widget-readout[contenteditable]").forEach(s => { s.setAttribute("aria-label", l ? l.textContent : ""); if (r && s !== r) s.setAttribute("aria-valuetext", r.textContent); }); }); };
+  const keep = e => { if (!e.ctrlKey && !e.metaKey && !e.altKey) e.stopPropagation(); };
   let watch; const begin = () => { const panel = el.closest(".kdnb"); if (!panel) return requestAnimationFrame(begin);
-    mend(panel); watch = new MutationObserver(() => mend(panel)); watch.observe(panel, { subtree: true, childList: true }); };
+    panel.addEventListener("keydown", keep); mend(panel); watch = new MutationObserver(() => mend(panel)); watch.observe(panel, { subtree: true, childList: true }); };
   begin(); return () => { watch?.disconnect(); sized.disconnect(); }; } };"""
 
 @functools.cache

@@ -49,9 +49,9 @@ class Pick:
         on,   # f(name), called when a person chose
     ):
         import ipywidgets as w
-        wide = dict(style=dict(description_width="70px"), layout=w.Layout(width="auto", max_width="100%"))
+        wide = lambda: dict(style=dict(description_width="70px"), layout=w.Layout(width="auto", max_width="100%"))    # each its own: one of them is hidden at times
         self.on, self.quiet, self.incomplete = on, False, ""
-        self.list, self.rest = w.Dropdown(description=name, options=[], **wide), w.Text(description="name", continuous_update=False, **wide)
+        self.list, self.rest = w.Dropdown(description=name, options=[], **wide()), w.Text(description="name", continuous_update=False, **wide())
         self.card, self.hidden = w.HTML(), w.HTML()
         self.view = w.VBox([self.list, self.rest, self.card, self.hidden])
         self.list.observe(self._kind, "value"); self.rest.observe(self._typed, "value")
@@ -126,8 +126,8 @@ class Rows:
     def __init__(self, kind, on, guard=None):
         import ipywidgets as w
         self.kind, self.on, self.guard, self.rows, self.quiet, self.stage = kind, on, guard, [], False, None
-        wide = dict(style=dict(description_width="70px"), layout=w.Layout(width="auto", max_width="100%"))
-        self.only = w.Dropdown(description=kind, options=[], **wide); self.more = w.Dropdown(description="add", options=[], **wide); self.hidden, self.box = w.HTML(), w.VBox([])
+        wide = lambda: dict(style=dict(description_width="70px"), layout=w.Layout(width="auto", max_width="100%"))    # each its own: one of them is hidden at times
+        self.only = w.Dropdown(description=kind, options=[], **wide()); self.more = w.Dropdown(description="add", options=[], **wide()); self.hidden, self.box = w.HTML(), w.VBox([])
         for d,f in ((self.only, self._replace), (self.more, self._add)): d.observe(f, "value")
         self.view = w.VBox([*([self.only] if kind=="objective" else []), self.box, self.more, self.hidden])
     def show(self, recipe, at):
@@ -143,7 +143,8 @@ class Rows:
             self.box.children = [r.view for r in self.rows]
             self.more.options = [("another…", ""), *((_labelled(self.kind, n), n) for n in more if self.kind=="elicit" or n not in s.objective)]; self.more.value = ""
             one = list(s.objective)[0] if self.kind=="objective" else None
-            if one: self.only.options = [(_labelled("objective", n), n) for n in dict.fromkeys([*names, one])]; self.only.value = one; self.only.layout.display = "flex" if len(s.objective)==1 else "none"
+            if one and list(self.only.options) != (can := [(_labelled("objective", n), n) for n in dict.fromkeys([*names, one])]): self.only.options = can    # else what a person types there would begin anew
+            if one: self.only.value = one; self.only.layout.display = "flex" if len(s.objective)==1 else "none"
             self.hidden.value = hidden_html(hidden)
         finally: self.quiet = False
     def _replace(self, c): self.quiet or c["new"] is None or self.on("objective", c["new"])
@@ -310,8 +311,8 @@ class RunsBox:
     ):
         import ipywidgets as w
         self.out, self.alert, auto = out, alert, w.Layout(width="auto")
-        wide = dict(style=dict(description_width="70px"), layout=w.Layout(width="auto", max_width="100%"))
-        self.sort, self.list, self.column = w.Dropdown(description="sort by", options=[("newest", "")], **wide), w.SelectMultiple(description="runs", rows=6, options=[], style=wide["style"], layout=w.Layout(width="auto")), w.Dropdown(description="curve", options=self.COLUMNS, **wide)
+        wide = lambda: dict(style=dict(description_width="70px"), layout=w.Layout(width="auto", max_width="100%"))    # each its own: one of them is hidden at times
+        self.sort, self.list, self.column = w.Dropdown(description="sort by", options=[("newest", "")], **wide()), w.SelectMultiple(description="runs", rows=6, options=[], style=wide()["style"], layout=w.Layout(width="auto")), w.Dropdown(description="curve", options=self.COLUMNS, **wide())
         self.refresh, self.over = w.Button(description="Refresh", layout=auto, tooltip="Read the folder again"), w.Button(description="Overlay", layout=auto, tooltip="Draw one curve of all the runs that are marked above")
         self.table, self.figure = w.HTML(), w.VBox([], layout=w.Layout(min_width="0", width="100%", overflow="hidden"))
         self.sort.observe(lambda _: alert.catch(self.show), "value"); self.refresh.on_click(lambda _: alert.catch(self.show)); self.over.on_click(lambda _: alert.catch(self.overlay))
