@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAIN', 'BUSY', 'hidden_html', 'card_html', 'split_name', 'Pick', 'Row', 'Rows', 'field_value', 'Fields', 'Form',
-           'RecipeText', 'RunsBox', 'Panel']
+           'RecipeText', 'RunsBox', 'Panel', 'shape']
 
 # %% ../nbs/14_panel.ipynb #efd2a32f
 import html, os, re, subprocess, sys, threading
@@ -17,7 +17,7 @@ from .train import Run, attach, check, under_way
 from .compare import ABOUT, overlay, runs_table, table_html
 from .plots import label
 from .controls import Alert, Control, Section, copy_button, framed, legal_of, small
-from .live import Buttons, LiveView, _display, follow, halt, keep_snapshot, train_still, turn, ui_mode, watch
+from .live import Buttons, LiveView, _display, follow, halt, keep_snapshot, live_columns, train_still, turn, ui_mode, watch
 
 # %% ../nbs/14_panel.ipynb #a7885e9f
 def hidden_html(
@@ -29,7 +29,7 @@ def hidden_html(
 
 def card_html(d, formula=""):
     "A card of a choice: what is known of it, a line each"
-    lines = "".join(f"<div>{f'<b>{html.escape(k)}</b>: ' if k else ''}{html.escape(v)}</div>" for k,v in d.items() if v)
+    lines = "".join(f"<div>{f'<b>{html.escape(k)}</b>: ' if k else ''}{html.escape(v.replace('`', ''))}</div>" for k,v in d.items() if v)
     return f"<div class='kdnb-card'>{f'<code>{html.escape(formula)}</code>' if formula else ''}{lines}</div>"
 
 def split_name(
@@ -51,7 +51,7 @@ class Pick:
         import ipywidgets as w
         wide = lambda: dict(style=dict(description_width="70px"), layout=w.Layout(width="auto", max_width="100%"))    # each its own: one of them is hidden at times
         self.on, self.quiet, self.incomplete = on, False, ""
-        self.list, self.rest = w.Dropdown(description=name, options=[], **wide()), w.Text(description="name", continuous_update=False, **wide())
+        self.list, self.rest = w.Dropdown(description=name, options=[], **wide()), w.Text(description=f"{name}'s name", continuous_update=False, **wide())
         self.card, self.hidden = w.HTML(), w.HTML()
         self.view = w.VBox([self.list, self.rest, self.card, self.hidden])
         self.list.observe(self._kind, "value"); self.rest.observe(self._typed, "value")
@@ -76,7 +76,7 @@ class Pick:
         self.quiet = True; ready = next(iter(SUGGEST.get(k, [])), "") if k in ("layers:", "config:") else ""
         self.rest.value, self.rest.placeholder, self.rest.layout.display = ready, next(iter(SUGGEST.get(k, [])), ""), "flex"; self.quiet = False
         if ready: return self.on(k+ready)
-        self.incomplete = f"type the rest of the name, such as {k}{self.rest.placeholder}"; self.on(None)
+        self.incomplete = f"type the rest of the name, such as {k}{self.rest.placeholder}"; self.card.value = card_html({"": self.incomplete}); self.on(None)
     def _typed(self, c):
         if self.quiet: return
         if c["new"].strip(): self.incomplete = ""; self.on(self.list.value+c["new"].strip())
@@ -391,6 +391,9 @@ class Panel:
         self.tabs.children = [self.view.answers_view, self.view.tokens_view, self.text.view, self.runs.view, self.view.notes]; self.tabs.titles = ["Answers", "Next tokens", "Recipe", "Runs", "Notes"]
         if old: _close(old.board); _close(old.answers_view); _close(old.tokens_view); _close(old.notes)
 
+    def _anew(self):
+        "An empty figure that fits the recipe, while nothing is shown in it"
+        if self.view.state=="ready" and shape(self.recipe) != shape(self.run.recipe): self._look_at(Run(self.recipe, self.out), catch=False)
     def show(self):
         "Show the recipe, wherever it stands"
         self.form.show(self.recipe, self.at); self.text.show(self.recipe); self.state()
@@ -415,8 +418,8 @@ class Panel:
         try: self.recipe, told = choose(self.recipe, part, value, self.at)
         except RecipeError: self.form.show(self.recipe, self.at); raise
         self.at = max(self.at, -len(self.recipe.stages))
-        self.changed.value = "".join(f"<p role='status' class='kdnb-card'>changed with it: {html.escape(t)}</p>" for t in told)
-        self.show()
+        self.changed.value = f"<div role='status' class='kdnb-card'><b>Changed with it:</b><ul>{''.join(f'<li>{html.escape(t)}</li>' for t in told)}</ul></div>" if told else ""
+        self._anew(); self.show()
 
     # what the buttons do
     def start(self, paused=False):
@@ -446,7 +449,7 @@ class Panel:
     def take(self, recipe):
         "Another recipe takes the place of the one that stands"
         if self.busy: raise RecipeError(f"{self.run.folder.name} is training, so the recipe was not taken. Press Stop, then load it again")
-        self.recipe, self.at, self.fresh = recipe, -1, False; self.changed.value = ""; self.alert.say(""); self.show()
+        self.recipe, self.at, self.fresh = recipe, -1, False; self.changed.value = ""; self.alert.say(""); self._anew(); self.show()
     def look(self, name):
         "Show a run that is on disk"
         run = self._read(name)
@@ -483,6 +486,8 @@ class Panel:
         threading.Thread(target=lambda: self.alert.catch(make), daemon=True).start()
 
 BUSY = ("loading","running","paused","stopping")
+
+def shape(recipe): "What the figure of a run depends on"; return live_columns(recipe), [s.steps*s.rounds for s in recipe.stages]
 
 def _warm_up():
     "Import what the first Start needs, while a person looks at the form; not in a thread: two that import the same at once may meet half a module"
