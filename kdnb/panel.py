@@ -363,7 +363,7 @@ class Panel:
 
     def _build(self):
         import ipywidgets as w
-        self.alert, self.changed = Alert(), w.HTML()
+        self.alert, self.changed, self.why = Alert(), w.HTML(), w.HTML()
         self.form = Form(self.want, self.alert.catch)
         self.buttons = Buttons(start=lambda: self.alert.catch(self.start), step=lambda: self.alert.catch(self.step), pause=lambda: self.alert.catch(turn, self.run, self.view), stop=lambda: self.alert.catch(halt, self.run, self.view), reset=lambda: self.alert.catch(self.reset))
         self.text = RecipeText(self.take, self.report, self.alert)
@@ -371,7 +371,7 @@ class Panel:
         self.runs.show()
         self.board, self.tabs = w.VBox([], layout=w.Layout(min_width="0")), w.Tab()
         self._look_at(Run(self.recipe, self.out), catch=False)
-        right = w.VBox([self.buttons.view, self.alert.view, self.changed, self.board, self.tabs], layout=w.Layout(flex="1 1 460px", min_width="0", max_width="100%", overflow="hidden", padding="0 0 0 8px"))
+        right = w.VBox([self.buttons.view, self.why, self.alert.view, self.changed, self.board, self.tabs], layout=w.Layout(flex="1 1 460px", min_width="0", max_width="100%", overflow="hidden", padding="0 0 0 8px"))
         left = w.VBox([self.form.view, self.text.code], layout=w.Layout(flex="0 1 340px", min_width="min(280px, 100%)", max_width="100%"))
         self.whole = framed([w.HBox([left, right], layout=w.Layout(flex_flow="row wrap", align_items="flex-start"))], "kdnb: choose, watch and compare distillations", "curves of training and of held-out measures")
 
@@ -402,7 +402,7 @@ class Panel:
         if self.view is None or not hasattr(self, "buttons"): return
         if (now := (self.view.state, self.invalid))==self.was: return
         was, self.was = self.was, now
-        self.buttons.show(*now); busy = self.busy
+        self.buttons.show(*now); busy = self.busy; self.why.value = f"<p role='status' class='kdnb-card'>Start is off. {html.escape(now[1])}</p>" if now[1] and not busy else ""    # a tooltip of what is off is read by nobody
         if was and busy==(was[0] in BUSY): return
         self.form.locked(f"Choices are locked while {self.run.folder.name} trains: press Stop to change them." if busy else "")
         if not busy: self.form.show(self.recipe, self.at); self.alert.catch(self.runs.show)
