@@ -264,9 +264,10 @@ class RecipeText:
         apply,  # f(Recipe): take it
         report, # f(): make one of what is shown
         alert,  # an `Alert`
+        on_edit=lambda: None, # f(), called when the text was edited
     ):
         import ipywidgets as w
-        self.apply_, self.alert, self.shown = apply, alert, ""
+        self.apply_, self.alert, self.shown, self.on_edit = apply, alert, "", on_edit
         auto = w.Layout(width="auto")
         self.yaml = w.Textarea(description="YAML", rows=14, continuous_update=True, layout=w.Layout(width="auto"), style=dict(description_width="48px")); self.yaml.add_class("kdnb-yaml")
         self.file = w.Text(description="file", value="recipe.yaml", style=dict(description_width="48px"), layout=w.Layout(width="260px", max_width="100%"))
@@ -284,7 +285,7 @@ class RecipeText:
     def _edited(self):
         if self.edited: self.say("edited, not yet applied")
         elif "edited" in self.said.value: self.said.value = ""
-        self.buttons["Apply"].disabled = self.buttons["Undo edits"].disabled = not self.edited
+        self.buttons["Apply"].disabled = self.buttons["Undo edits"].disabled = not self.edited; self.on_edit()
     def show(self, recipe):
         "A new recipe; a text that a person has edited stays"
         kept, self.shown = self.edited, recipe.to_yaml()
@@ -366,7 +367,7 @@ class Panel:
         self.alert, self.changed, self.why = Alert(), w.HTML(), w.HTML()
         self.form = Form(self.want, self.alert.catch)
         self.buttons = Buttons(start=lambda: self.alert.catch(self.start), step=lambda: self.alert.catch(self.step), pause=lambda: self.alert.catch(turn, self.run, self.view), stop=lambda: self.alert.catch(halt, self.run, self.view), reset=lambda: self.alert.catch(self.reset))
-        self.text = RecipeText(self.take, self.report, self.alert)
+        self.text = RecipeText(self.take, self.report, self.alert, self.state)
         self.runs = RunsBox(self.out, self.alert, **{"Show": lambda names: self.look(names[0]), "Load recipe": lambda names: self.take(attach(names[0], self.out).recipe), "Resume": lambda names: self.resume(names[0]), "Report of these": self._report_of})
         self.runs.show()
         self.board, self.tabs = w.VBox([], layout=w.Layout(min_width="0")), w.Tab()
