@@ -392,11 +392,9 @@ class Panel:
         self.tabs.children = [self.view.answers_view, self.view.tokens_view, self.text.view, self.runs.view, self.view.notes]; self.tabs.titles = ["Answers", "Next tokens", "Recipe", "Runs", "Notes"]
         if old: _close(old.board); _close(old.answers_view); _close(old.tokens_view); _close(old.notes)
 
-    def _anew(self):
-        "An empty figure that fits the recipe, while nothing is shown in it"
-        if self.view.state=="ready" and shape(self.recipe) != shape(self.run.recipe): self._look_at(Run(self.recipe, self.out), catch=False)
     def show(self):
         "Show the recipe, wherever it stands"
+        if self.view.state=="ready" and not self.view.step and self.run.folder.name != self.recipe.run_id: self._empty()
         self.form.show(self.recipe, self.at); self.text.show(self.recipe); self.state()
     def state(self):
         "Show what can be done now"
@@ -420,7 +418,7 @@ class Panel:
         except RecipeError: self.form.show(self.recipe, self.at); raise
         self.at = max(self.at, -len(self.recipe.stages))
         self.changed.value = f"<div role='status' class='kdnb-card'><b>Changed with it:</b><ul>{''.join(f'<li>{html.escape(t)}</li>' for t in told)}</ul></div>" if told else ""
-        self._anew(); self.show()
+        self.show()
 
     # what the buttons do
     def start(self, paused=False):
@@ -443,14 +441,18 @@ class Panel:
     def reset(self):
         "Back to an empty figure; the next Start begins anew"
         if self.busy: raise RecipeError("a run is under way: press Stop before Reset")
-        self.alert.say(""); self.changed.value = ""; there = self.run.folder.is_dir() or (self.out/self.recipe.run_id).is_dir()
-        self._look_at(Run(self.recipe, self.out), catch=False); self.fresh = True
-        self.view.say("ready", "ready: Start begins at step 0"+(f", and what is in {self.out/self.recipe.run_id} is then replaced. Until then it stays" if there else ""))
+        self.alert.say(""); self.changed.value = ""; self.fresh = True; self._empty()
         if self.snapshot: self.snapshot(None)
+    def _empty(self):
+        "A figure for the recipe that stands, before anything is in it"
+        run = Run(self.recipe, self.out)
+        if self.view.step or shape(self.recipe) != shape(self.run.recipe): self._look_at(run, catch=False)
+        else: self.run = self.view.run = run; self.view.total = sum(shape(self.recipe)[1])    # the figure that is there will do
+        if self.fresh: self.view.say("ready", "ready: Start begins at step 0"+(f", and what is in {self.run.folder} is then replaced. Until then it stays" if self.run.folder.is_dir() else ""))
     def take(self, recipe):
         "Another recipe takes the place of the one that stands"
         if self.busy: raise RecipeError(f"{self.run.folder.name} is training, so the recipe was not taken. Press Stop, then load it again")
-        self.recipe, self.at, self.fresh = recipe, -1, False; self.changed.value = ""; self.alert.say(""); self._anew(); self.show()
+        self.recipe, self.at, self.fresh = recipe, -1, False; self.changed.value = ""; self.alert.say(""); self.show()
     def look(self, name):
         "Show a run that is on disk"
         run = self._read(name)
