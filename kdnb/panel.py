@@ -4,19 +4,20 @@
 
 # %% auto #0
 __all__ = ['MAIN', 'BUSY', 'hidden_html', 'card_html', 'split_name', 'Pick', 'Row', 'Rows', 'field_value', 'Fields', 'Form',
-           'RecipeText', 'RunsBox', 'Panel']
+           'RecipeText', 'RunsBox', 'Panel', 'shape']
 
 # %% ../nbs/14_panel.ipynb #efd2a32f
-import html, os, re, subprocess, sys, threading
+import functools, html, os, re, subprocess, sys, threading
 from pathlib import Path
 from .recipe import Api, Data, Evaluation, ONLY, OPTIONS, STEPS, Recipe, RecipeError, Stage, step, teacher_kind
-from .choices import SECTIONS, STARTS, STUDENTS, SUGGEST, added, choose, offers, python_of, says, seed_card, student_card, teacher_card, title
+from .choices import SECTIONS, STARTS, STUDENTS, SUGGEST, added, choose, offers
+from .describe import python_of, says, seed_card, student_card, teacher_card, title
 from .folder import write
 from .train import Run, attach, check, under_way
 from .compare import ABOUT, overlay, runs_table, table_html
 from .plots import label
 from .controls import Alert, Control, Section, copy_button, framed, legal_of, small
-from .live import Buttons, LiveView, _display, follow, halt, keep_snapshot, train_still, turn, ui_mode, watch
+from .live import Buttons, LiveView, _display, follow, halt, keep_snapshot, live_columns, train_still, turn, ui_mode, watch
 
 # %% ../nbs/14_panel.ipynb #a7885e9f
 def hidden_html(
@@ -28,7 +29,7 @@ def hidden_html(
 
 def card_html(d, formula=""):
     "A card of a choice: what is known of it, a line each"
-    lines = "".join(f"<div>{f'<b>{html.escape(k)}</b>: ' if k else ''}{html.escape(v)}</div>" for k,v in d.items() if v)
+    lines = "".join(f"<div>{f'<b>{html.escape(k)}</b>: ' if k else ''}{html.escape(v.replace('`', ''))}</div>" for k,v in d.items() if v)
     return f"<div class='kdnb-card'>{f'<code>{html.escape(formula)}</code>' if formula else ''}{lines}</div>"
 
 def split_name(
@@ -50,7 +51,7 @@ class Pick:
         import ipywidgets as w
         wide = lambda: dict(style=dict(description_width="70px"), layout=w.Layout(width="auto", max_width="100%"))    # each its own: one of them is hidden at times
         self.on, self.quiet, self.incomplete = on, False, ""
-        self.list, self.rest = w.Dropdown(description=name, options=[], **wide()), w.Text(description="name", continuous_update=False, **wide())
+        self.list, self.rest = w.Dropdown(description=name, options=[], **wide()), w.Text(description=f"{name}'s name", continuous_update=False, **wide())
         self.card, self.hidden = w.HTML(), w.HTML()
         self.view = w.VBox([self.list, self.rest, self.card, self.hidden])
         self.list.observe(self._kind, "value"); self.rest.observe(self._typed, "value")
@@ -75,7 +76,7 @@ class Pick:
         self.quiet = True; ready = next(iter(SUGGEST.get(k, [])), "") if k in ("layers:", "config:") else ""
         self.rest.value, self.rest.placeholder, self.rest.layout.display = ready, next(iter(SUGGEST.get(k, [])), ""), "flex"; self.quiet = False
         if ready: return self.on(k+ready)
-        self.incomplete = f"type the rest of the name, such as {k}{self.rest.placeholder}"; self.on(None)
+        self.incomplete = f"type the rest of the name, such as {k}{self.rest.placeholder}"; self.card.value = card_html({"": self.incomplete}); self.on(None)
     def _typed(self, c):
         if self.quiet: return
         if c["new"].strip(): self.incomplete = ""; self.on(self.list.value+c["new"].strip())
@@ -338,13 +339,20 @@ class RunsBox:
         for x in old: x.close()
 
 # %% ../nbs/14_panel.ipynb #53e191f3
+def _alone(f):
+    "A method of the panel that waits for another: a run that ends shows the form in its own thread, and a person chooses meanwhile"
+    @functools.wraps(f)
+    def g(self, *a, **kw):
+        with self.turn: return f(self, *a, **kw)
+    return g
+
 class Panel:
     "The form, a run, and what belongs to them. `recipe` and `run` are what is shown"
     def __init__(self,
         recipe=None, # a Recipe, YAML or the path of a YAML file, a Run, or the folder or id of one; default what suits the packaged teacher
         out="runs",  # folder of runs
     ):
-        self.out, self.view, self.run, self.at, self.fresh, self.was = Path(out), None, None, -1, False, None
+        self.out, self.view, self.run, self.at, self.fresh, self.was, self.turn = Path(out), None, None, -1, False, None, threading.RLock()
         given = self._read(recipe)
         run = given if isinstance(given, Run) else next((r for r in under_way() if r.folder.parent.resolve()==self.out.resolve() and (given is None or r.folder.name==given.run_id)), None)
         self.recipe = run.recipe if run else given or Recipe.simple()
@@ -391,10 +399,12 @@ class Panel:
         for slot,x in ((self.board, self.view.board), (self.answers, self.view.answers_view), (self.tokens, self.view.tokens_view), (self.notes, self.view.notes)): slot.children = [x]    # the tabs stay, and so does the focus in them
         if old: _close(old.board); _close(old.answers_view); _close(old.tokens_view); _close(old.notes)
 
+    @_alone
     def show(self):
         "Show the recipe, wherever it stands"
         if self.view.state=="ready" and not self.view.step and self.run.folder.name != self.recipe.run_id: self._empty()
         self.form.show(self.recipe, self.at); self.text.show(self.recipe); self.state()
+    @_alone
     def state(self):
         "Show what can be done now"
         if self.view is None or not hasattr(self, "buttons"): return
@@ -405,6 +415,7 @@ class Panel:
         self.form.locked(f"Choices are locked while {self.run.folder.name} trains: press Stop to change them." if busy else "")
         if not busy: self.form.show(self.recipe, self.at); self.alert.catch(self.runs.show)
 
+    @_alone
     def want(self, part, value):
         "A person wants a value in the recipe"
         if self.busy: self.alert.say(f"{self.run.folder.name} is training, so the choice was not taken. Press Stop, then choose"); return self.form.show(self.recipe, self.at)
@@ -416,7 +427,7 @@ class Panel:
         try: self.recipe, told = choose(self.recipe, part, value, self.at)
         except RecipeError: self.form.show(self.recipe, self.at); raise
         self.at = max(self.at, -len(self.recipe.stages))
-        self.changed.value = "".join(f"<p role='status' class='kdnb-card'>changed with it: {html.escape(t)}</p>" for t in told)
+        self.changed.value = f"<div role='status' class='kdnb-card'><b>Changed with it:</b><ul>{''.join(f'<li>{html.escape(t)}</li>' for t in told)}</ul></div>" if told else ""
         self.show()
 
     # what the buttons do
@@ -444,8 +455,11 @@ class Panel:
         if self.snapshot: self.snapshot(None)
     def _empty(self):
         "A figure for the recipe that stands, before anything is in it"
-        self._look_at(Run(self.recipe, self.out), catch=False)
+        run = Run(self.recipe, self.out)
+        if self.view.step or shape(self.recipe) != shape(self.run.recipe): self._look_at(run, catch=False)
+        else: self.run = self.view.run = run; self.view.total = sum(shape(self.recipe)[1])    # the figure that is there will do
         if self.fresh: self.view.say("ready", "ready: Start begins at step 0"+(f", and what is in {self.run.folder} is then replaced. Until then it stays" if self.run.folder.is_dir() else ""))
+    @_alone
     def take(self, recipe):
         "Another recipe takes the place of the one that stands"
         if self.busy: raise RecipeError(f"{self.run.folder.name} is training, so the recipe was not taken. Press Stop, then load it again")
@@ -487,6 +501,8 @@ class Panel:
         threading.Thread(target=lambda: box.alert.catch(make), daemon=True).start()
 
 BUSY = ("loading","running","paused","stopping")
+
+def shape(recipe): "What the figure of a run depends on"; return live_columns(recipe), [s.steps*s.rounds for s in recipe.stages]
 
 def _warm_up():
     "Import what the first Start needs, while a person looks at the form; not in a thread: two that import the same at once may meet half a module"
