@@ -101,8 +101,9 @@ _AID = """export default { render({ model, el }) {
     panel.querySelectorAll(".js-plotly-plot").forEach(g => { if (!seen.has(g)) { seen.add(g); g.setAttribute("role", "img"); g.setAttribute("aria-label", model.get("figure")); sized.observe(g.parentElement); } });
     panel.querySelectorAll(".widget-inline-hbox").forEach(x => { const l = x.querySelector(".widget-label"), r = x.querySelector(".widget-readout");
       x.querySelectorAll("[role=slider], .widget-readout[contenteditable]").forEach(s => { s.setAttribute("aria-label", l ? l.textContent : ""); if (r && s !== r) s.setAttribute("aria-valuetext", r.textContent); }); }); };
+  const keep = e => { if (!e.ctrlKey && !e.metaKey && !e.altKey) e.stopPropagation(); };
   let watch; const begin = () => { const panel = el.closest(".kdnb"); if (!panel) return requestAnimationFrame(begin);
-    mend(panel); watch = new MutationObserver(() => mend(panel)); watch.observe(panel, { subtree: true, childList: true }); };
+    panel.addEventListener("keydown", keep); mend(panel); watch = new MutationObserver(() => mend(panel)); watch.observe(panel, { subtree: true, childList: true }); };
   begin(); return () => { watch?.disconnect(); sized.disconnect(); }; } };"""
 
 @functools.cache
@@ -164,6 +165,7 @@ STYLE = """<style>
 .kdnb-status{font-size:15px;line-height:1.35;margin:0;color:var(--jp-ui-font-color0,#111)}
 .kdnb-table{border-collapse:collapse;width:100%;font-size:13px;color:var(--jp-ui-font-color0,#111)} .kdnb-table th,.kdnb-table td{text-align:left;vertical-align:top;padding:3px 6px;border-bottom:1px solid var(--jp-border-color2,#ccc);white-space:pre-wrap;overflow-wrap:anywhere}
 .kdnb-bar{display:inline-block;height:10px;vertical-align:middle;margin-right:4px} .kdnb-code{white-space:pre-wrap;overflow-wrap:anywhere;font:12px/1.4 var(--jp-code-font-family,monospace);margin:0;color:var(--jp-ui-font-color0,#111)}
+.kdnb-card ul{margin:2px 0;padding-left:20px}
 .kdnb-two{min-height:36px;margin:0 0 4px}
 .kdnb-scroll{max-width:100%;overflow-x:auto}
 </style>"""

@@ -289,6 +289,7 @@ class LiveView(View):
         self._read(self.run.student, t if isinstance(t, LM) else None)
 
     def ended(self):
+        if self.state=="done": self._count(self.total, self.total, "step")
         if self.models and self.state=="done": self.models["student"] = self.run.student or self.models["student"]; self.alert.catch(self._read, self.models["student"], self.models.get("teacher"))
         if self.snapshot is not None: self.alert.catch(self.snapshot, still(self.figure))
 

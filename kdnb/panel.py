@@ -4,19 +4,20 @@
 
 # %% auto #0
 __all__ = ['MAIN', 'BUSY', 'hidden_html', 'card_html', 'split_name', 'Pick', 'Row', 'Rows', 'field_value', 'Fields', 'Form',
-           'RecipeText', 'RunsBox', 'Panel']
+           'RecipeText', 'RunsBox', 'Panel', 'shape']
 
 # %% ../nbs/14_panel.ipynb #efd2a32f
 import html, os, re, subprocess, sys, threading
 from pathlib import Path
 from .recipe import Api, Data, Evaluation, ONLY, OPTIONS, STEPS, Recipe, RecipeError, Stage, step, teacher_kind
-from .choices import SECTIONS, STARTS, STUDENTS, SUGGEST, added, choose, offers, python_of, says, seed_card, student_card, teacher_card, title
+from .choices import SECTIONS, STARTS, STUDENTS, SUGGEST, added, choose, offers
+from .describe import python_of, says, seed_card, student_card, teacher_card, title
 from .folder import write
 from .train import Run, attach, check, under_way
 from .compare import ABOUT, overlay, runs_table, table_html
 from .plots import label
 from .controls import Alert, Control, Section, copy_button, framed, legal_of, small
-from .live import Buttons, LiveView, _display, follow, halt, keep_snapshot, train_still, turn, ui_mode, watch
+from .live import Buttons, LiveView, _display, follow, halt, keep_snapshot, live_columns, train_still, turn, ui_mode, watch
 
 # %% ../nbs/14_panel.ipynb #a7885e9f
 def hidden_html(
@@ -28,7 +29,7 @@ def hidden_html(
 
 def card_html(d, formula=""):
     "A card of a choice: what is known of it, a line each"
-    lines = "".join(f"<div>{f'<b>{html.escape(k)}</b>: ' if k else ''}{html.escape(v)}</div>" for k,v in d.items() if v)
+    lines = "".join(f"<div>{f'<b>{html.escape(k)}</b>: ' if k else ''}{html.escape(v.replace('`', ''))}</div>" for k,v in d.items() if v)
     return f"<div class='kdnb-card'>{f'<code>{html.escape(formula)}</code>' if formula else ''}{lines}</div>"
 
 def split_name(
@@ -48,9 +49,9 @@ class Pick:
         on,   # f(name), called when a person chose
     ):
         import ipywidgets as w
-        wide = dict(style=dict(description_width="70px"), layout=w.Layout(width="auto", max_width="100%"))
+        wide = lambda: dict(style=dict(description_width="70px"), layout=w.Layout(width="auto", max_width="100%"))    # each its own: one of them is hidden at times
         self.on, self.quiet, self.incomplete = on, False, ""
-        self.list, self.rest = w.Dropdown(description=name, options=[], **wide), w.Text(description="name", continuous_update=False, **wide)
+        self.list, self.rest = w.Dropdown(description=name, options=[], **wide()), w.Text(description=f"{name}'s name", continuous_update=False, **wide())
         self.card, self.hidden = w.HTML(), w.HTML()
         self.view = w.VBox([self.list, self.rest, self.card, self.hidden])
         self.list.observe(self._kind, "value"); self.rest.observe(self._typed, "value")
@@ -75,7 +76,7 @@ class Pick:
         self.quiet = True; ready = next(iter(SUGGEST.get(k, [])), "") if k in ("layers:", "config:") else ""
         self.rest.value, self.rest.placeholder, self.rest.layout.display = ready, next(iter(SUGGEST.get(k, [])), ""), "flex"; self.quiet = False
         if ready: return self.on(k+ready)
-        self.incomplete = f"type the rest of the name, such as {k}{self.rest.placeholder}"; self.on(None)
+        self.incomplete = f"type the rest of the name, such as {k}{self.rest.placeholder}"; self.card.value = card_html({"": self.incomplete}); self.on(None)
     def _typed(self, c):
         if self.quiet: return
         if c["new"].strip(): self.incomplete = ""; self.on(self.list.value+c["new"].strip())
@@ -125,8 +126,8 @@ class Rows:
     def __init__(self, kind, on, guard=None):
         import ipywidgets as w
         self.kind, self.on, self.guard, self.rows, self.quiet, self.stage = kind, on, guard, [], False, None
-        wide = dict(style=dict(description_width="70px"), layout=w.Layout(width="auto", max_width="100%"))
-        self.only = w.Dropdown(description=kind, options=[], **wide); self.more = w.Dropdown(description="add", options=[], **wide); self.hidden, self.box = w.HTML(), w.VBox([])
+        wide = lambda: dict(style=dict(description_width="70px"), layout=w.Layout(width="auto", max_width="100%"))    # each its own: one of them is hidden at times
+        self.only = w.Dropdown(description=kind, options=[], **wide()); self.more = w.Dropdown(description="add", options=[], **wide()); self.hidden, self.box = w.HTML(), w.VBox([])
         for d,f in ((self.only, self._replace), (self.more, self._add)): d.observe(f, "value")
         self.view = w.VBox([*([self.only] if kind=="objective" else []), self.box, self.more, self.hidden])
     def show(self, recipe, at):
@@ -142,7 +143,8 @@ class Rows:
             self.box.children = [r.view for r in self.rows]
             self.more.options = [("another…", ""), *((_labelled(self.kind, n), n) for n in more if self.kind=="elicit" or n not in s.objective)]; self.more.value = ""
             one = list(s.objective)[0] if self.kind=="objective" else None
-            if one: self.only.options = [(_labelled("objective", n), n) for n in dict.fromkeys([*names, one])]; self.only.value = one; self.only.layout.display = "flex" if len(s.objective)==1 else "none"
+            if one and list(self.only.options) != (can := [(_labelled("objective", n), n) for n in dict.fromkeys([*names, one])]): self.only.options = can    # else what a person types there would begin anew
+            if one: self.only.value = one; self.only.layout.display = "flex" if len(s.objective)==1 else "none"
             self.hidden.value = hidden_html(hidden)
         finally: self.quiet = False
     def _replace(self, c): self.quiet or c["new"] is None or self.on("objective", c["new"])
@@ -262,9 +264,10 @@ class RecipeText:
         apply,  # f(Recipe): take it
         report, # f(): make one of what is shown
         alert,  # an `Alert`
+        on_edit=lambda: None, # f(), called when the text was edited
     ):
         import ipywidgets as w
-        self.apply_, self.alert, self.shown = apply, alert, ""
+        self.apply_, self.alert, self.shown, self.on_edit = apply, alert, "", on_edit
         auto = w.Layout(width="auto")
         self.yaml = w.Textarea(description="YAML", rows=14, continuous_update=True, layout=w.Layout(width="auto"), style=dict(description_width="48px")); self.yaml.add_class("kdnb-yaml")
         self.file = w.Text(description="file", value="recipe.yaml", style=dict(description_width="48px"), layout=w.Layout(width="260px", max_width="100%"))
@@ -282,7 +285,7 @@ class RecipeText:
     def _edited(self):
         if self.edited: self.say("edited, not yet applied")
         elif "edited" in self.said.value: self.said.value = ""
-        self.buttons["Apply"].disabled = self.buttons["Undo edits"].disabled = not self.edited
+        self.buttons["Apply"].disabled = self.buttons["Undo edits"].disabled = not self.edited; self.on_edit()
     def show(self, recipe):
         "A new recipe; a text that a person has edited stays"
         kept, self.shown = self.edited, recipe.to_yaml()
@@ -309,8 +312,8 @@ class RunsBox:
     ):
         import ipywidgets as w
         self.out, self.alert, auto = out, alert, w.Layout(width="auto")
-        wide = dict(style=dict(description_width="70px"), layout=w.Layout(width="auto", max_width="100%"))
-        self.sort, self.list, self.column = w.Dropdown(description="sort by", options=[("newest", "")], **wide), w.SelectMultiple(description="runs", rows=6, options=[], style=wide["style"], layout=w.Layout(width="auto")), w.Dropdown(description="curve", options=self.COLUMNS, **wide)
+        wide = lambda: dict(style=dict(description_width="70px"), layout=w.Layout(width="auto", max_width="100%"))    # each its own: one of them is hidden at times
+        self.sort, self.list, self.column = w.Dropdown(description="sort by", options=[("newest", "")], **wide()), w.SelectMultiple(description="runs", rows=6, options=[], style=wide()["style"], layout=w.Layout(width="auto")), w.Dropdown(description="curve", options=self.COLUMNS, **wide())
         self.refresh, self.over = w.Button(description="Refresh", layout=auto, tooltip="Read the folder again"), w.Button(description="Overlay", layout=auto, tooltip="Draw one curve of all the runs that are marked above")
         self.table, self.figure = w.HTML(), w.VBox([], layout=w.Layout(min_width="0", width="100%", overflow="hidden"))
         self.sort.observe(lambda _: alert.catch(self.show), "value"); self.refresh.on_click(lambda _: alert.catch(self.show)); self.over.on_click(lambda _: alert.catch(self.overlay))
@@ -361,15 +364,15 @@ class Panel:
 
     def _build(self):
         import ipywidgets as w
-        self.alert, self.changed = Alert(), w.HTML()
+        self.alert, self.changed, self.why = Alert(), w.HTML(), w.HTML()
         self.form = Form(self.want, self.alert.catch)
         self.buttons = Buttons(start=lambda: self.alert.catch(self.start), step=lambda: self.alert.catch(self.step), pause=lambda: self.alert.catch(turn, self.run, self.view), stop=lambda: self.alert.catch(halt, self.run, self.view), reset=lambda: self.alert.catch(self.reset))
-        self.text = RecipeText(self.take, self.report, self.alert)
+        self.text = RecipeText(self.take, self.report, self.alert, self.state)
         self.runs = RunsBox(self.out, self.alert, **{"Show": lambda names: self.look(names[0]), "Load recipe": lambda names: self.take(attach(names[0], self.out).recipe), "Resume": lambda names: self.resume(names[0]), "Report of these": self._report_of})
         self.runs.show()
         self.board, self.tabs = w.VBox([], layout=w.Layout(min_width="0")), w.Tab()
         self._look_at(Run(self.recipe, self.out), catch=False)
-        right = w.VBox([self.buttons.view, self.alert.view, self.changed, self.board, self.tabs], layout=w.Layout(flex="1 1 460px", min_width="0", max_width="100%", overflow="hidden", padding="0 0 0 8px"))
+        right = w.VBox([self.buttons.view, self.why, self.alert.view, self.changed, self.board, self.tabs], layout=w.Layout(flex="1 1 460px", min_width="0", max_width="100%", overflow="hidden", padding="0 0 0 8px"))
         left = w.VBox([self.form.view, self.text.code], layout=w.Layout(flex="0 1 340px", min_width="min(280px, 100%)", max_width="100%"))
         self.whole = framed([w.HBox([left, right], layout=w.Layout(flex_flow="row wrap", align_items="flex-start"))], "kdnb: choose, watch and compare distillations", "curves of training and of held-out measures")
 
@@ -391,13 +394,14 @@ class Panel:
 
     def show(self):
         "Show the recipe, wherever it stands"
+        if self.view.state=="ready" and not self.view.step and self.run.folder.name != self.recipe.run_id: self._empty()
         self.form.show(self.recipe, self.at); self.text.show(self.recipe); self.state()
     def state(self):
         "Show what can be done now"
         if self.view is None or not hasattr(self, "buttons"): return
         if (now := (self.view.state, self.invalid))==self.was: return
         was, self.was = self.was, now
-        self.buttons.show(*now); busy = self.busy
+        self.buttons.show(*now); busy = self.busy; self.why.value = f"<p role='status' class='kdnb-card'>Start is off. {html.escape(now[1])}</p>" if now[1] and not busy else ""    # a tooltip of what is off is read by nobody
         if was and busy==(was[0] in BUSY): return
         self.form.locked(f"Choices are locked while {self.run.folder.name} trains: press Stop to change them." if busy else "")
         if not busy: self.form.show(self.recipe, self.at); self.alert.catch(self.runs.show)
@@ -413,7 +417,7 @@ class Panel:
         try: self.recipe, told = choose(self.recipe, part, value, self.at)
         except RecipeError: self.form.show(self.recipe, self.at); raise
         self.at = max(self.at, -len(self.recipe.stages))
-        self.changed.value = "".join(f"<p role='status' class='kdnb-card'>changed with it: {html.escape(t)}</p>" for t in told)
+        self.changed.value = f"<div role='status' class='kdnb-card'><b>Changed with it:</b><ul>{''.join(f'<li>{html.escape(t)}</li>' for t in told)}</ul></div>" if told else ""
         self.show()
 
     # what the buttons do
@@ -437,10 +441,14 @@ class Panel:
     def reset(self):
         "Back to an empty figure; the next Start begins anew"
         if self.busy: raise RecipeError("a run is under way: press Stop before Reset")
-        self.alert.say(""); self.changed.value = ""; there = self.run.folder.is_dir() or (self.out/self.recipe.run_id).is_dir()
-        self._look_at(Run(self.recipe, self.out), catch=False); self.fresh = True
-        self.view.say("ready", "ready: Start begins at step 0"+(f", and what is in {self.out/self.recipe.run_id} is then replaced. Until then it stays" if there else ""))
+        self.alert.say(""); self.changed.value = ""; self.fresh = True; self._empty()
         if self.snapshot: self.snapshot(None)
+    def _empty(self):
+        "A figure for the recipe that stands, before anything is in it"
+        run = Run(self.recipe, self.out)
+        if self.view.step or shape(self.recipe) != shape(self.run.recipe): self._look_at(run, catch=False)
+        else: self.run = self.view.run = run; self.view.total = sum(shape(self.recipe)[1])    # the figure that is there will do
+        if self.fresh: self.view.say("ready", "ready: Start begins at step 0"+(f", and what is in {self.run.folder} is then replaced. Until then it stays" if self.run.folder.is_dir() else ""))
     def take(self, recipe):
         "Another recipe takes the place of the one that stands"
         if self.busy: raise RecipeError(f"{self.run.folder.name} is training, so the recipe was not taken. Press Stop, then load it again")
@@ -481,6 +489,8 @@ class Panel:
         threading.Thread(target=lambda: self.alert.catch(make), daemon=True).start()
 
 BUSY = ("loading","running","paused","stopping")
+
+def shape(recipe): "What the figure of a run depends on"; return live_columns(recipe), [s.steps*s.rounds for s in recipe.stages]
 
 def _warm_up():
     "Import what the first Start needs, while a person looks at the form; not in a thread: two that import the same at once may meet half a module"

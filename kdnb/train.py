@@ -374,7 +374,7 @@ def _meter(run):
 def _explained(e, run, phase):
     "The same error, or one that says what was wrong and what to try"
     text, s = f"{type(e).__name__}: {e}", run.recipe.stages[-1]
-    if isinstance(e, OSError) and e.errno==errno.ENOSPC: return TrainingError(f"the disk that holds {run.folder} is full. Free some space, then go on with: kdnb resume {run.folder}; at most the steps since the newest checkpoint (step {run.last_step}) are lost")
+    if getattr(e, "errno", 0)==errno.ENOSPC or os.strerror(errno.ENOSPC) in text: return TrainingError(f"the disk that holds {run.folder} is full. Free some space, then go on with: kdnb resume {run.folder}; the newest checkpoint is of step {run.last_step}, and steps after it are made again")
     if isinstance(e, OSError) and not run.folder.is_dir(): return TrainingError(f"the folder of this run, {run.folder}, has gone while it trained, and its checkpoints with it. The recipe is still here: start again")
     if not (isinstance(e, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text): return e
     tried = f"batch {s.batch//2}" if s.batch > 1 else "max_new_tokens "+str(max(1, s.max_new_tokens//2))

@@ -3,7 +3,8 @@ import json, random, re, subprocess, sys
 import pytest
 from hypothesis import given, settings, strategies as st
 from kdnb.catalogue import METHODS, OBJECTIVES, OPTIONS, STEPS, TEACHERS
-from kdnb.choices import FIELDS_SAY, PARTS, SECTIONS, STUDENTS, SUGGEST, WANTS, added, choose, offers, python_of, says, seed_card, student_card, teacher_card, title
+from kdnb.choices import PARTS, SECTIONS, STUDENTS, SUGGEST, WANTS, added, choose, offers
+from kdnb.describe import FIELDS_SAY, python_of, says, seed_card, student_card, teacher_card, title
 from kdnb.choices import _all, _called, _fine, _flat, _is_warm, _left, _presets
 from kdnb.recipe import Data, Evaluation, Recipe, RecipeError, Stage, step
 
@@ -69,7 +70,7 @@ def moves(rng, r):
     return rng.choice((("steps", 9), ("batch", 2), ("batch", 64), ("lr", .5), ("temperature", 2.), ("temperature", [2., 1.]), ("keep", "tail:4"), ("keep", "all"), ("on_policy", .5), ("on_policy", None), ("judge", "verifier"), ("judge", "teacher"), ("samples", 1), ("samples", 6),
         ("sampling_temperature", 0.), ("answers_by", "both"), ("rounds", 2), ("options", {"beta": .2}), ("options", {}), ("schedule", "constant"), ("steps", 0), ("keep", "some"), ("judge", "reward"), ("t_squared", True)))
 
-@examples(40)
+@examples(25)
 @given(st.integers(0, 2**31), st.sampled_from(range(len(STARTS))))
 def test_a_walk(seed, i):
     "Thirty choices: a valid recipe each time, with what was chosen in it; nothing changes silently; a refusal is in words; the code gives the recipe"
@@ -129,7 +130,7 @@ def test_python_gives_the_recipe(data):
 
 def test_nothing_is_loaded():
     code = """if 1:
-        import sys; from kdnb.choices import *; from kdnb.recipe import Recipe
+        import sys; from kdnb.choices import *; from kdnb.describe import *; from kdnb.recipe import Recipe
         r = Recipe.simple()
         for p in PARTS: offers(r, p)
         r, _ = choose(r, "objective", "dpo"); choose(r, "teacher", "smollm2-135m"); [title(r, s) for s in SECTIONS]; teacher_card("tiny"); student_card("layers:1/2", "tiny"); seed_card(r); python_of(r)
