@@ -21,7 +21,7 @@ from kdnb.train import Run
 {imports}
 count = itertools.count()
 def recipe_of(steps, seed): return Recipe.simple(teacher="tiny", student="tiny-s", objective="fkl", warm=0, steps=steps, seed=seed)
-print("ready")"""
+"""
 
 SHOW = """i = next(count); recipe, out = recipe_of({steps}, i), tempfile.mkdtemp()
 {show}"""
@@ -63,13 +63,13 @@ class View:
     def open(self, name, steps, begin=True):
         lab, page = self.lab, self.page; first, show = BEGIN.format(imports=self.imports), SHOW.format(steps=steps, show=self.show)
         lab.write(name, *([first, show] if begin else [first+"\n"+show]), NOTE.format(run=self.run)); lab.open(page, name)
-        if begin: lab.run_cell(page, 0); lab.scroll(page, "ready"); lab.idle(page)
+        if begin: lab.run_cell(page, 0); lab.ran(page, 0)
         self.at, self.name = int(begin), name
     def start(self, patient=False):
         "Run the cell, and press Start where there is one, at once or when the cell is done; the time of the last of these"
         self.page.evaluate("window.old = document.querySelector('.js-plotly-plot')")
         t = time.time(); self.lab.run_cell(self.page, self.at); self.until("() => !window.old || !window.old.isConnected")
-        if self.button: b = self.page.get_by_role("button", name=self.button, exact=True).first; b.wait_for(); patient and self.lab.idle(self.page); t = time.time(); b.click()
+        if self.button: b = self.page.get_by_role("button", name=self.button, exact=True).first; b.wait_for(); patient and self.lab.ran(self.page, self.at); t = time.time(); b.click()
         return t
     def until(self, js): self.page.wait_for_function(js, timeout=120_000, polling=20); return time.time()
     def stop(self): self.page.get_by_role("button", name="Stop", exact=True).first.click()
@@ -89,7 +89,7 @@ def first(v):
     v.open("first.ipynb", 1500)
     for i in range(max(2, v.a.times//2)):
         t = v.start(patient=True); warm.append(v.until(POINT)-t); line.append(v.until(LINE)-t)
-        v.lab.run_cell(v.page, v.at+1); v.lab.idle(v.page); v.stop_and_wait(i)
+        v.lab.run_cell(v.page, v.at+1); v.lab.ran(v.page, v.at+1); v.stop_and_wait(i)
     v.lab.shut_down(v.name)
     row(f"first point, new kernel, {v.button or 'Run'} as soon as it can be pressed", f"{statistics.median(cold):.2f} s", spread(cold))
     row(f"first point after {v.button or 'Run'}, kdnb imported", f"{warm[0]:.2f} s", "first view of a kernel")
@@ -100,7 +100,7 @@ def stop(v):
     "Seconds from the click on Stop to the end of the loop"
     v.open("stop.ipynb", 100_000); loop, ended, step = [], [], []
     for i in range(v.a.times):
-        v.start(); v.until(LINE); v.lab.run_cell(v.page, v.at+1); v.lab.idle(v.page); v.page.wait_for_timeout(500+137*i)    # somewhere between two draws
+        v.start(); v.until(LINE); v.lab.run_cell(v.page, v.at+1); v.lab.ran(v.page, v.at+1); v.page.wait_for_timeout(500+137*i)    # somewhere between two draws
         clicked, x = v.stop_and_wait(i)
         loop.append(max(0, x["last"]-clicked)); ended.append(x["ended"]-clicked); step.append(x["step"])
     v.lab.shut_down(v.name)
