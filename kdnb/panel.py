@@ -447,7 +447,7 @@ class Panel:
         "A figure for the recipe that stands, before anything is in it"
         run = Run(self.recipe, self.out)
         if self.view.step or shape(self.recipe) != shape(self.run.recipe): self._look_at(run, catch=False)
-        else: self.run = self.view.run = run; self.view.total = sum(shape(self.recipe)[1])    # the figure that is there will do
+        else: self.run = self.view.run = run; self.view.total = sum(shape(self.recipe)[1]); self.view.alert.say("")    # the figure that is there will do
         if self.fresh: self.view.say("ready", "ready: Start begins at step 0"+(f", and what is in {self.run.folder} is then replaced. Until then it stays" if self.run.folder.is_dir() else ""))
     def take(self, recipe):
         "Another recipe takes the place of the one that stands"
