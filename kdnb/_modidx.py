@@ -719,6 +719,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'kdnb.panel.RunsBox.overlay': ('panel.html#runsbox.overlay', 'kdnb/panel.py'),
                             'kdnb.panel.RunsBox.say': ('panel.html#runsbox.say', 'kdnb/panel.py'),
                             'kdnb.panel.RunsBox.show': ('panel.html#runsbox.show', 'kdnb/panel.py'),
+                            'kdnb.panel._alone': ('panel.html#_alone', 'kdnb/panel.py'),
                             'kdnb.panel._close': ('panel.html#_close', 'kdnb/panel.py'),
                             'kdnb.panel._field': ('panel.html#_field', 'kdnb/panel.py'),
                             'kdnb.panel._labelled': ('panel.html#_labelled', 'kdnb/panel.py'),

@@ -7,7 +7,7 @@ __all__ = ['MAIN', 'BUSY', 'hidden_html', 'card_html', 'split_name', 'Pick', 'Ro
            'RecipeText', 'RunsBox', 'Panel', 'shape']
 
 # %% ../nbs/14_panel.ipynb #efd2a32f
-import html, os, re, subprocess, sys, threading
+import functools, html, os, re, subprocess, sys, threading
 from pathlib import Path
 from .recipe import Api, Data, Evaluation, ONLY, OPTIONS, STEPS, Recipe, RecipeError, Stage, step, teacher_kind
 from .choices import SECTIONS, STARTS, STUDENTS, SUGGEST, added, choose, offers
@@ -339,13 +339,20 @@ class RunsBox:
         for x in old: x.close()
 
 # %% ../nbs/14_panel.ipynb #53e191f3
+def _alone(f):
+    "A method of the panel that waits for another: a run that ends shows the form in its own thread, and a person chooses meanwhile"
+    @functools.wraps(f)
+    def g(self, *a, **kw):
+        with self.turn: return f(self, *a, **kw)
+    return g
+
 class Panel:
     "The form, a run, and what belongs to them. `recipe` and `run` are what is shown"
     def __init__(self,
         recipe=None, # a Recipe, YAML or the path of a YAML file, a Run, or the folder or id of one; default what suits the packaged teacher
         out="runs",  # folder of runs
     ):
-        self.out, self.view, self.run, self.at, self.fresh, self.was = Path(out), None, None, -1, False, None
+        self.out, self.view, self.run, self.at, self.fresh, self.was, self.turn = Path(out), None, None, -1, False, None, threading.RLock()
         given = self._read(recipe)
         run = given if isinstance(given, Run) else next((r for r in under_way() if r.folder.parent.resolve()==self.out.resolve() and (given is None or r.folder.name==given.run_id)), None)
         self.recipe = run.recipe if run else given or Recipe.simple()
@@ -392,10 +399,12 @@ class Panel:
         for slot,x in ((self.board, self.view.board), (self.answers, self.view.answers_view), (self.tokens, self.view.tokens_view), (self.notes, self.view.notes)): slot.children = [x]    # the tabs stay, and so does the focus in them
         if old: _close(old.board); _close(old.answers_view); _close(old.tokens_view); _close(old.notes)
 
+    @_alone
     def show(self):
         "Show the recipe, wherever it stands"
         if self.view.state=="ready" and not self.view.step and self.run.folder.name != self.recipe.run_id: self._empty()
         self.form.show(self.recipe, self.at); self.text.show(self.recipe); self.state()
+    @_alone
     def state(self):
         "Show what can be done now"
         if self.view is None or not hasattr(self, "buttons"): return
@@ -406,6 +415,7 @@ class Panel:
         self.form.locked(f"Choices are locked while {self.run.folder.name} trains: press Stop to change them." if busy else "")
         if not busy: self.form.show(self.recipe, self.at); self.alert.catch(self.runs.show)
 
+    @_alone
     def want(self, part, value):
         "A person wants a value in the recipe"
         if self.busy: self.alert.say(f"{self.run.folder.name} is training, so the choice was not taken. Press Stop, then choose"); return self.form.show(self.recipe, self.at)
@@ -449,6 +459,7 @@ class Panel:
         if self.view.step or shape(self.recipe) != shape(self.run.recipe): self._look_at(run, catch=False)
         else: self.run = self.view.run = run; self.view.total = sum(shape(self.recipe)[1]); self.view.alert.say("")    # the figure that is there will do
         if self.fresh: self.view.say("ready", "ready: Start begins at step 0"+(f", and what is in {self.run.folder} is then replaced. Until then it stays" if self.run.folder.is_dir() else ""))
+    @_alone
     def take(self, recipe):
         "Another recipe takes the place of the one that stands"
         if self.busy: raise RecipeError(f"{self.run.folder.name} is training, so the recipe was not taken. Press Stop, then load it again")
