@@ -7,7 +7,7 @@ __all__ = ['MAIN', 'BUSY', 'hidden_html', 'card_html', 'split_name', 'Pick', 'Ro
            'RecipeText', 'RunsBox', 'Panel', 'shape']
 
 # %% ../nbs/14_panel.ipynb #efd2a32f
-import html, os, re, subprocess, sys, threading
+import functools, html, os, re, subprocess, sys, threading
 from pathlib import Path
 from .recipe import Api, Data, Evaluation, ONLY, OPTIONS, STEPS, Recipe, RecipeError, Stage, step, teacher_kind
 from .choices import SECTIONS, STARTS, STUDENTS, SUGGEST, added, choose, offers
@@ -263,21 +263,20 @@ class RecipeText:
     def __init__(self,
         apply,  # f(Recipe): take it
         report, # f(): make one of what is shown
-        alert,  # an `Alert`
-        on_edit=lambda: None, # f(), called when the text was edited
+        on_edit=None, # f(): told that there are edits now, or none any more
     ):
         import ipywidgets as w
-        self.apply_, self.alert, self.shown, self.on_edit = apply, alert, "", on_edit
+        self.apply_, self.on_edit, self.shown, self.was = apply, on_edit or (lambda: None), "", False; self.alert = alert = Alert()    # beside its buttons, where one looks
         auto = w.Layout(width="auto")
         self.yaml = w.Textarea(description="YAML", rows=14, continuous_update=True, layout=w.Layout(width="auto"), style=dict(description_width="48px")); self.yaml.add_class("kdnb-yaml")
         self.file = w.Text(description="file", value="recipe.yaml", style=dict(description_width="48px"), layout=w.Layout(width="260px", max_width="100%"))
         named = dict(Apply=(self.apply, "Take the edited text as the recipe"), **{"Undo edits": (self.undo, "Back to the recipe that stands")}, Save=(self.save, "Write the text into the file"), Load=(self.load, "Take the recipe of the file"))
         self.buttons = {n: w.Button(description=n, tooltip=tip, layout=auto) for n,(_,tip) in named.items()}
-        for n,(f,_) in named.items(): self.buttons[n].on_click(lambda _, f=f: alert.catch(f))
+        for n,(f,_) in named.items(): self.buttons[n].on_click(lambda _, f=f: alert.anew(f))
         self.copy, self.report, self.said, self.python = copy_button("Copy as Python", "Put the code below onto the clipboard"), w.Button(description="Make report", tooltip="One HTML page of the run that is shown, made by kdnb report", layout=auto), w.HTML(), w.HTML()
-        self.report.on_click(lambda _: alert.catch(report)); self.copy.observe(lambda c: self.say("copied" if c["new"] > c["old"] else "this browser does not let a page write to the clipboard: select the code below and copy it"), "copied")
+        self.report.on_click(lambda _: alert.anew(report)); self.copy.observe(lambda c: self.say("copied" if c["new"] > c["old"] else "this browser does not let a page write to the clipboard: select the code below and copy it"), "copied")
         self.yaml.observe(lambda _: self._edited(), "value")
-        self.view = w.VBox([self.yaml, w.HBox([self.buttons["Apply"], self.buttons["Undo edits"], self.file, self.buttons["Save"], self.buttons["Load"], self.report], layout=w.Layout(flex_flow="row wrap", align_items="center")), self.said])
+        self.view = w.VBox([self.yaml, w.HBox([self.buttons["Apply"], self.buttons["Undo edits"], self.file, self.buttons["Save"], self.buttons["Load"], self.report], layout=w.Layout(flex_flow="row wrap", align_items="center")), alert.view, self.said])
         self.code = w.VBox([self.python, self.copy])    # stands apart, and is always seen
     @property
     def edited(self): return self.yaml.value.strip() != self.shown.strip()
@@ -285,7 +284,8 @@ class RecipeText:
     def _edited(self):
         if self.edited: self.say("edited, not yet applied")
         elif "edited" in self.said.value: self.said.value = ""
-        self.buttons["Apply"].disabled = self.buttons["Undo edits"].disabled = not self.edited; self.on_edit()
+        self.buttons["Apply"].disabled = self.buttons["Undo edits"].disabled = not self.edited
+        if self.edited != self.was: self.was = self.edited; self.on_edit()
     def show(self, recipe):
         "A new recipe; a text that a person has edited stays"
         kept, self.shown = self.edited, recipe.to_yaml()
@@ -307,20 +307,20 @@ class RunsBox:
     COLUMNS = ("heldout_kl_pq", "heldout_ce", "heldout_agreement", "heldout_precision", "heldout_coverage", "loss")
     def __init__(self,
         out,    # folder of runs
-        alert,  # an `Alert`
         **does, # label of a button -> f(names of runs)
     ):
         import ipywidgets as w
-        self.out, self.alert, auto = out, alert, w.Layout(width="auto")
+        self.out, auto = out, w.Layout(width="auto"); self.alert = alert = Alert()
         wide = lambda: dict(style=dict(description_width="70px"), layout=w.Layout(width="auto", max_width="100%"))    # each its own: one of them is hidden at times
         self.sort, self.list, self.column = w.Dropdown(description="sort by", options=[("newest", "")], **wide()), w.SelectMultiple(description="runs", rows=6, options=[], style=wide()["style"], layout=w.Layout(width="auto")), w.Dropdown(description="curve", options=self.COLUMNS, **wide())
         self.refresh, self.over = w.Button(description="Refresh", layout=auto, tooltip="Read the folder again"), w.Button(description="Overlay", layout=auto, tooltip="Draw one curve of all the runs that are marked above")
-        self.table, self.figure = w.HTML(), w.VBox([], layout=w.Layout(min_width="0", width="100%", overflow="hidden"))
-        self.sort.observe(lambda _: alert.catch(self.show), "value"); self.refresh.on_click(lambda _: alert.catch(self.show)); self.over.on_click(lambda _: alert.catch(self.overlay))
+        self.table, self.said, self.figure = w.HTML(), w.HTML(), w.VBox([], layout=w.Layout(min_width="0", width="100%", overflow="hidden"))
+        self.sort.observe(lambda _: alert.anew(self.show), "value"); self.refresh.on_click(lambda _: alert.anew(self.show)); self.over.on_click(lambda _: alert.anew(self.overlay))
         self.buttons = {n: w.Button(description=n, layout=auto) for n in does}
-        for n,f in does.items(): self.buttons[n].on_click(lambda _, f=f: alert.catch(lambda: f(self.marked())))
+        for n,f in does.items(): self.buttons[n].on_click(lambda _, f=f: alert.anew(lambda: f(self.marked())))
         row = lambda *x: w.HBox(x, layout=w.Layout(flex_flow="row wrap"))
-        self.view = w.VBox([row(self.sort, self.refresh), self.list, row(self.column, self.over, *self.buttons.values()), self.figure, self.table])
+        self.view = w.VBox([row(self.sort, self.refresh), self.list, row(self.column, self.over, *self.buttons.values()), alert.view, self.said, self.figure, self.table])
+    def say(self, text): self.said.value = f"<p role='status' class='kdnb-card'>{html.escape(text)}</p>"
     def marked(self):
         if not self.list.value: raise RecipeError("no run is marked: mark one in the list (several with Ctrl or Shift)")
         return list(self.list.value)
@@ -339,13 +339,20 @@ class RunsBox:
         for x in old: x.close()
 
 # %% ../nbs/14_panel.ipynb #53e191f3
+def _alone(f):
+    "A method of the panel that waits for another: a run that ends shows the form in its own thread, and a person chooses meanwhile"
+    @functools.wraps(f)
+    def g(self, *a, **kw):
+        with self.turn: return f(self, *a, **kw)
+    return g
+
 class Panel:
     "The form, a run, and what belongs to them. `recipe` and `run` are what is shown"
     def __init__(self,
         recipe=None, # a Recipe, YAML or the path of a YAML file, a Run, or the folder or id of one; default what suits the packaged teacher
         out="runs",  # folder of runs
     ):
-        self.out, self.view, self.run, self.at, self.fresh, self.was = Path(out), None, None, -1, False, None
+        self.out, self.view, self.run, self.at, self.fresh, self.was, self.turn = Path(out), None, None, -1, False, None, threading.RLock()
         given = self._read(recipe)
         run = given if isinstance(given, Run) else next((r for r in under_way() if r.folder.parent.resolve()==self.out.resolve() and (given is None or r.folder.name==given.run_id)), None)
         self.recipe = run.recipe if run else given or Recipe.simple()
@@ -367,10 +374,11 @@ class Panel:
         self.alert, self.changed, self.why = Alert(), w.HTML(), w.HTML()
         self.form = Form(self.want, self.alert.catch)
         self.buttons = Buttons(start=lambda: self.alert.catch(self.start), step=lambda: self.alert.catch(self.step), pause=lambda: self.alert.catch(turn, self.run, self.view), stop=lambda: self.alert.catch(halt, self.run, self.view), reset=lambda: self.alert.catch(self.reset))
-        self.text = RecipeText(self.take, self.report, self.alert, self.state)
-        self.runs = RunsBox(self.out, self.alert, **{"Show": lambda names: self.look(names[0]), "Load recipe": lambda names: self.take(attach(names[0], self.out).recipe), "Resume": lambda names: self.resume(names[0]), "Report of these": self._report_of})
+        self.text = RecipeText(self.take, self.report, self.state)
+        self.runs = RunsBox(self.out, **{"Show": lambda names: self.look(names[0]), "Load recipe": lambda names: self.take(attach(names[0], self.out).recipe), "Resume": lambda names: self.resume(names[0]), "Report of these": self._report_of})
         self.runs.show()
-        self.board, self.tabs = w.VBox([], layout=w.Layout(min_width="0")), w.Tab()
+        self.board, (self.answers, self.tokens, self.notes) = w.VBox([], layout=w.Layout(min_width="0")), (w.VBox([]) for _ in range(3))
+        self.tabs = w.Tab([self.answers, self.tokens, self.text.view, self.runs.view, self.notes], titles=["Answers", "Next tokens", "Recipe", "Runs", "Notes"])
         self._look_at(Run(self.recipe, self.out), catch=False)
         right = w.VBox([self.buttons.view, self.why, self.alert.view, self.changed, self.board, self.tabs], layout=w.Layout(flex="1 1 460px", min_width="0", max_width="100%", overflow="hidden", padding="0 0 0 8px"))
         left = w.VBox([self.form.view, self.text.code], layout=w.Layout(flex="0 1 340px", min_width="min(280px, 100%)", max_width="100%"))
@@ -388,14 +396,15 @@ class Panel:
         if catch: run.sinks[:] = [s for s in run.sinks if not isinstance(s, LiveView)]    # a panel that was left by a reload must not be drawn any more
         self.run, self.view = run, LiveView(run, getattr(self, "snapshot", None), self.state)
         if catch: self.view.catch_up()
-        self.board.children = [self.view.board]
-        self.tabs.children = [self.view.answers_view, self.view.tokens_view, self.text.view, self.runs.view, self.view.notes]; self.tabs.titles = ["Answers", "Next tokens", "Recipe", "Runs", "Notes"]
+        for slot,x in ((self.board, self.view.board), (self.answers, self.view.answers_view), (self.tokens, self.view.tokens_view), (self.notes, self.view.notes)): slot.children = [x]    # the tabs stay, and so does the focus in them
         if old: _close(old.board); _close(old.answers_view); _close(old.tokens_view); _close(old.notes)
 
+    @_alone
     def show(self):
         "Show the recipe, wherever it stands"
         if self.view.state=="ready" and not self.view.step and self.run.folder.name != self.recipe.run_id: self._empty()
         self.form.show(self.recipe, self.at); self.text.show(self.recipe); self.state()
+    @_alone
     def state(self):
         "Show what can be done now"
         if self.view is None or not hasattr(self, "buttons"): return
@@ -406,6 +415,7 @@ class Panel:
         self.form.locked(f"Choices are locked while {self.run.folder.name} trains: press Stop to change them." if busy else "")
         if not busy: self.form.show(self.recipe, self.at); self.alert.catch(self.runs.show)
 
+    @_alone
     def want(self, part, value):
         "A person wants a value in the recipe"
         if self.busy: self.alert.say(f"{self.run.folder.name} is training, so the choice was not taken. Press Stop, then choose"); return self.form.show(self.recipe, self.at)
@@ -447,8 +457,9 @@ class Panel:
         "A figure for the recipe that stands, before anything is in it"
         run = Run(self.recipe, self.out)
         if self.view.step or shape(self.recipe) != shape(self.run.recipe): self._look_at(run, catch=False)
-        else: self.run = self.view.run = run; self.view.total = sum(shape(self.recipe)[1])    # the figure that is there will do
+        else: self.run = self.view.run = run; self.view.total = sum(shape(self.recipe)[1]); self.view.alert.say("")    # the figure that is there will do
         if self.fresh: self.view.say("ready", "ready: Start begins at step 0"+(f", and what is in {self.run.folder} is then replaced. Until then it stays" if self.run.folder.is_dir() else ""))
+    @_alone
     def take(self, recipe):
         "Another recipe takes the place of the one that stands"
         if self.busy: raise RecipeError(f"{self.run.folder.name} is training, so the recipe was not taken. Press Stop, then load it again")
@@ -471,22 +482,23 @@ class Panel:
 
     def report(self):
         if self.run.state != "done": raise RecipeError(f"a report shows a run that is done, and {self.run.folder.name} is {self.run.state}. Press Start and wait for its end; or mark runs under Runs and press Report of these")
-        self._make_report([self.run.folder])
+        self._make_report([self.run.folder], self.text)
     def _report_of(self, names):
         for n in names:
             if (r := attach(n, self.out)).state != "done": raise RecipeError(f"a report shows runs that are done, and {n} is {r.state}. Resume it, or mark others")
-        self._make_report([self.out/n for n in names])
-    def _make_report(self, folders):
-        "The command `kdnb report`, in a process of its own"
+        self._make_report([self.out/n for n in names], self.runs)
+    def _make_report(self, folders, box):
+        "The command `kdnb report`, in a process of its own; the box whose button was pressed says how it goes"
+        button = self.text.report if box is self.text else self.runs.buttons["Report of these"]
         command = [sys.executable, "-c", "from kdnb.cli import main; main()", "report", *(x for f in folders for x in ("-f", str(f)))]
-        self.text.say(f"kdnb report -f {' -f '.join(map(str, folders))}: under way"); self.text.report.disabled = True
+        box.say(f"kdnb report -f {' -f '.join(map(str, folders))}: under way"); button.disabled = True
         def make():
             try:
                 p = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True); last = ""
-                for line in p.stderr: last = line.strip() or last; self.text.say(f"report: {last}")
-                page = p.stdout.read().strip(); self.text.say(f"report: {page}" if p.wait()==0 else f"the report failed: {last}")
-            finally: self.text.report.disabled = False
-        threading.Thread(target=lambda: self.alert.catch(make), daemon=True).start()
+                for line in p.stderr: last = line.strip() or last; box.say(f"report: {last}")
+                page = p.stdout.read().strip(); box.say(f"report: {page}" if p.wait()==0 else f"the report failed: {last}")
+            finally: button.disabled = False
+        threading.Thread(target=lambda: box.alert.catch(make), daemon=True).start()
 
 BUSY = ("loading","running","paused","stopping")
 
