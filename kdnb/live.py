@@ -95,7 +95,7 @@ def answers_html(
     was = {r["prompt"]: r for r in first}; twice = bool(was) and first[0]["step"] != now[0]["step"]
     heads = ["prompt", "teacher", *([f"student, step {first[0]['step']}"] if twice else []), f"student, step {now[0]['step']}"]
     rows = ["".join(map(_cell, [r["prompt"], r["teacher"], *([was.get(r["prompt"], {}).get("student", "")] if twice else []), r["student"]+_mark(r.get("right"))])) for r in now]
-    return f"<div class='kdnb-scroll'><table class='kdnb-table'><caption class='kdnb-small'>Held-out prompts, greedy answers</caption>{_heads(heads)}{''.join(f'<tr>{r}</tr>' for r in rows)}</table></div>"
+    return f"<div class='kdnb-scroll'><table class='kdnb-table kdnb-even'><caption>Held-out prompts, greedy answers</caption>{_heads(heads)}{''.join(f'<tr>{r}</tr>' for r in rows)}</table></div>"
 
 def tokens_html(
     place,    # an entry of what `along` gives
