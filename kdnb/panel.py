@@ -352,7 +352,7 @@ class Panel:
         recipe=None, # a Recipe, YAML or the path of a YAML file, a Run, or the folder or id of one; default what suits the packaged teacher
         out="runs",  # folder of runs
     ):
-        self.out, self.view, self.run, self.at, self.fresh, self.was, self.turn = Path(out), None, None, -1, False, None, threading.RLock()
+        self.out, self.view, self.run, self.at, self.fresh, self.was, self.warming, self.turn = Path(out), None, None, -1, False, None, "", threading.RLock()
         given = self._read(recipe)
         run = given if isinstance(given, Run) else next((r for r in under_way() if r.folder.parent.resolve()==self.out.resolve() and (given is None or r.folder.name==given.run_id)), None)
         self.recipe = run.recipe if run else given or Recipe.simple()
@@ -360,7 +360,8 @@ class Panel:
         self._build()
         if run: self._look_at(run)
         if run and not run.alive and run.state in ("running","paused"): follow(run)
-        self.show(); self._show_itself(); self.alert.catch(_warm_up)
+        self.warming = "torch and transformers are being loaded, once in a kernel: some seconds"
+        self.show(); self._show_itself(); self.alert.catch(_warm_up); self.warming = ""; self.state()
 
     def _read(self, what):
         if what is None or isinstance(what, (Recipe, Run)): return what
@@ -389,7 +390,7 @@ class Panel:
     @property
     def busy(self): return self.view is not None and self.view.state in BUSY
     @property
-    def invalid(self): return self.form.incomplete or ("the YAML was edited: press Apply or Undo edits" if self.text.edited else "")
+    def invalid(self): return self.warming or self.form.incomplete or ("the YAML was edited: press Apply or Undo edits" if self.text.edited else "")
 
     def _look_at(self, run, catch=True):
         old = self.view
@@ -457,7 +458,7 @@ class Panel:
         "A figure for the recipe that stands, before anything is in it"
         run = Run(self.recipe, self.out)
         if self.view.step or shape(self.recipe) != shape(self.run.recipe): self._look_at(run, catch=False)
-        else: self.run = self.view.run = run; self.view.total = sum(shape(self.recipe)[1])    # the figure that is there will do
+        else: self.run = self.view.run = run; self.view.total = sum(shape(self.recipe)[1]); self.view.alert.say("")    # the figure that is there will do
         if self.fresh: self.view.say("ready", "ready: Start begins at step 0"+(f", and what is in {self.run.folder} is then replaced. Until then it stays" if self.run.folder.is_dir() else ""))
     @_alone
     def take(self, recipe):
@@ -505,7 +506,7 @@ BUSY = ("loading","running","paused","stopping")
 def shape(recipe): "What the figure of a run depends on"; return live_columns(recipe), [s.steps*s.rounds for s in recipe.stages]
 
 def _warm_up():
-    "Import what the first Start needs, while a person looks at the form; not in a thread: two that import the same at once may meet half a module"
+    "Import what the first Start needs, while a person looks at the form. Not in a thread: two that import the same at once may meet half a module"
     import datasets, transformers, accelerate    # noqa: F401
     from kdnb.teachers import load_tiny
     load_tiny()

@@ -125,10 +125,9 @@ class Lab:
     def menu(self, page, label, command):
         page.locator(".lm-MenuBar-itemLabel", has_text=label).click(); page.locator(f'.lm-Menu li[data-command="{command}"]').click()
     def run_all(self, page): self.menu(page, "Run", "runmenu:run-all")
-    def run_cell(self, page, i):
-        "Run one cell, counted from 0, with Ctrl+Enter"
-        cell = page.locator(f'.jp-Notebook-cell[data-windowed-list-index="{i}"]')
-        self.scroll(page, cell); cell.locator(".jp-InputPrompt").click(); page.keyboard.press("Control+Enter")
+    def cell(self, page, i): "One cell, counted from 0, scrolled to"; return self.scroll(page, page.locator(f'.jp-Notebook-cell[data-windowed-list-index="{i}"]'))
+    def run_cell(self, page, i): "Run one cell with Ctrl+Enter"; self.cell(page, i).locator(".jp-InputPrompt").click(); page.keyboard.press("Control+Enter")
+    def ran(self, page, i, timeout=90): "Wait until a cell that was run has ended: its star gave way to a number"; return int(wait_until(lambda: re.fullmatch(r"\[(\d+)\]:", self.cell(page, i).locator(".jp-InputPrompt").inner_text().strip()), timeout, "the cell did not end")[1])
     def save(self, page, name):
         "Ctrl+S, until the server has written"
         with page.expect_response(lambda r: r.request.method=="PUT" and r.url.split("?")[0].endswith("/api/contents/"+self.place(name)), timeout=60_000): page.keyboard.press("Control+s")

@@ -19,7 +19,7 @@ def test_save_reload_restart_shut_down(lab, page):
     page.get_by_role("button", name="More").click(); said(page, "^still runs")
     lab.reload(page, name); said(page, "^still runs"); lab.scroll(page, "x is 2")    # the kernel kept the widget
     pid = lab.pid(name); lab.restart(page, name); assert lab.pid(name)!=pid
-    lab.run_cell(page, 1); lab.scroll(page, "x is 1")
+    lab.run_cell(page, 1); assert lab.ran(page, 1)==1; lab.scroll(page, "x is 1")
     lab.shut_down(name); assert lab.session(name) is None
 
 def test_what_does_not_come_is_said(lab, page):
