@@ -118,7 +118,7 @@ class View:
         run:Run, # what is watched
     ):
         self.run, self.state, self.text, self.smooth, self.due, self.since, self.step, self.total = run, "ready", "ready", 0., 0., time.monotonic(), 0, sum(s.steps*s.rounds for s in run.recipe.stages)
-        self.figure, self.lines, self.first, self.answers = live_figure(run.recipe), {c: Line() for c in live_columns(run.recipe)}, [], {}
+        self.figure, self.lines, self.first, self.answers = live_figure(run.recipe), {c: Line(200 if c.startswith("heldout") else 1000) for c in live_columns(run.recipe)}, [], {}
 
     def say(self, state, text, trace=""): self.state, self.text = state, text
     def progress(self, e): pass
