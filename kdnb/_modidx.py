@@ -626,6 +626,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                            'kdnb.live._mark': ('live.html#_mark', 'kdnb/live.py'),
                            'kdnb.live._skill': ('live.html#_skill', 'kdnb/live.py'),
                            'kdnb.live.answers_html': ('live.html#answers_html', 'kdnb/live.py'),
+                           'kdnb.live.elsewhere': ('live.html#elsewhere', 'kdnb/live.py'),
                            'kdnb.live.follow': ('live.html#follow', 'kdnb/live.py'),
                            'kdnb.live.halt': ('live.html#halt', 'kdnb/live.py'),
                            'kdnb.live.keep_snapshot': ('live.html#keep_snapshot', 'kdnb/live.py'),

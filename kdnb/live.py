@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SHARES', 'NAMES', 'HZ', 'SLOWEST', 'SHARE', 'ui_mode', 'Line', 'live_columns', 'live_figure', 'answers_html',
            'tokens_html', 'View', 'still', 'follow', 'memory_line', 'LiveView', 'Buttons', 'keep_snapshot',
-           'show_still', 'train_still', 'watch', 'turn', 'halt']
+           'show_still', 'train_still', 'watch', 'elsewhere', 'turn', 'halt']
 
 # %% ../nbs/14_live.ipynb #8265dc69
 import html, json, os, threading, time
@@ -351,15 +351,21 @@ def watch(
     run = next((r for r in under_way() if r.folder.resolve()==run.folder.resolve()), run)    # it trains already: look on
     if ui_mode()=="batch": return train_still(run)
     state = lambda: buttons.show(v.state)
-    buttons = Buttons(step=lambda: run.step(), pause=lambda: turn(run, v), stop=lambda: halt(run, v))
+    caught = lambda f: lambda: v.alert.catch(f)
+    buttons = Buttons(step=caught(lambda: elsewhere(run) or run.step()), pause=caught(lambda: turn(run, v)), stop=caught(lambda: halt(run, v)))
     v = LiveView(run, on_state=lambda: state()); tabs = w.Tab([v.answers_view, v.tokens_view, v.notes], titles=["Answers", "Next tokens", "Notes"])
     _display(framed([buttons.view, v.board, tabs], "a run and its controls", "curves of training and held-out measures")); v.snapshot = keep_snapshot(); v.catch_up(); state()
     if not run.alive: follow(run) if run.state in ("running","paused") else run.start()
     return run
 
+def elsewhere(run):
+    "Refuse to steer a run that another process trains"
+    if not run.alive and run.state in ("running","paused"): raise RecipeError(f"{run.folder.name} is trained by another process and only watched from here. Stop it there (Ctrl-C), or wait")
+
 def turn(run, view):
     "Pause, or resume"
+    elsewhere(run)
     if view.state=="paused": run.go_on(); view.say("running", "training")
     else: run.pause(); view.say(view.state, "pausing after this step")
 
-def halt(run, view): run.stop(); view.say("stopping", "stopping after this step")
+def halt(run, view): elsewhere(run); run.stop(); view.say("stopping", "stopping after this step")

@@ -17,7 +17,7 @@ from .train import Run, attach, check, under_way
 from .compare import ABOUT, overlay, runs_table, table_html
 from .plots import label
 from .controls import Alert, Control, Section, copy_button, framed, legal_of, small
-from .live import Buttons, LiveView, _display, follow, halt, keep_snapshot, live_columns, train_still, turn, ui_mode, watch
+from .live import Buttons, LiveView, _display, elsewhere, follow, halt, keep_snapshot, live_columns, train_still, turn, ui_mode, watch
 
 # %% ../nbs/14_panel.ipynb #a7885e9f
 def hidden_html(
@@ -448,7 +448,8 @@ class Panel:
         self.view.say("loading", "starting"); run.start(fresh=self.fresh); self.fresh = False
     def step(self):
         "One step: of the run that waits, or the first of a new one"
-        self.run.step() if self.view.state=="paused" else self.start(paused=True)
+        if self.view.state != "paused": return self.start(paused=True)
+        elsewhere(self.run); self.run.step()
     def reset(self):
         "Back to an empty figure; the next Start begins anew"
         if self.busy: raise RecipeError("a run is under way: press Stop before Reset")
