@@ -24,8 +24,8 @@ def runs_table(
     rows = []
     for p in sorted(Path(out).glob("*/status.json"), key=lambda p: -p.stat().st_mtime):
         f = RunFolder(None, p.parent); row = dict(run=p.parent.name)
-        try: r = Recipe.from_yaml(p.parent/"recipe.yaml"); row |= dict(teacher=r.teacher, student=r.student, objective="+".join(r.stages[-1].terms), seed=r.seed, state=f.state, step=f.status.get("step"), **f.metrics)
-        except (RecipeError, OSError, ValueError) as e: row |= dict(state=f"cannot be read: {str(e)[:120]}")
+        try: r = Recipe.from_yaml(p.parent/"recipe.yaml"); row |= dict(teacher=r.teacher, student=r.student, objective="+".join(r.stages[-1].terms), seed=r.seed, state=f.state, step=f.status.get("step")) | {k: v for k,v in f.metrics.items() if k not in ABOUT and isinstance(v, (int, float))}
+        except (RecipeError, OSError, ValueError, TypeError, AttributeError, KeyError) as e: row |= dict(state=f"cannot be read: {str(e)[:120]}")
         rows.append(row)
     t = pd.DataFrame(rows, columns=list(dict.fromkeys([*ABOUT, *(k for r in rows for k in r)])))
     return t.sort_values(sort, ascending=falls(sort), na_position="last", kind="stable") if sort in t else t
