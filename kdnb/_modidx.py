@@ -669,6 +669,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'kdnb.panel.Form.show': ('panel.html#form.show', 'kdnb/panel.py'),
                             'kdnb.panel.Panel': ('panel.html#panel', 'kdnb/panel.py'),
                             'kdnb.panel.Panel.__init__': ('panel.html#panel.__init__', 'kdnb/panel.py'),
+                            'kdnb.panel.Panel._alone_with': ('panel.html#panel._alone_with', 'kdnb/panel.py'),
                             'kdnb.panel.Panel._build': ('panel.html#panel._build', 'kdnb/panel.py'),
                             'kdnb.panel.Panel._empty': ('panel.html#panel._empty', 'kdnb/panel.py'),
                             'kdnb.panel.Panel._look_at': ('panel.html#panel._look_at', 'kdnb/panel.py'),

@@ -40,9 +40,9 @@ def overlay(
     "One column of several runs; a run without it is left out, and the title says so"
     histories = {n: RunFolder(None, Path(out)/n).history for n in names}; have = {n: h for n,h in histories.items() if column in h and h[column].notna().any()}
     if not have: raise RecipeError(f"none of {', '.join(map(str, names)) or 'no runs'} has measured {label(column)}. Choose another column, or other runs")
-    short = {n: f"{n[:-11]} {n[-4:]}" if len(n) > 12 else n for n in have}
+    short = {n: html.escape(f"{n[:-11]} {n[-4:]}" if len(n) > 12 else n) for n in have}    # plotly reads <b> and <a> in names
     left = [n for n in names if n not in have]
-    fig = compare_curves({short[n]: h for n,h in have.items()}, column, f"without {', '.join(left)}: not measured there" if left else "")
+    fig = compare_curves({short[n]: h for n,h in have.items()}, column, f"without {html.escape(', '.join(left))}: not measured there" if left else "")
     return fig.update_layout(height=360)
 
 def table_html(

@@ -358,11 +358,10 @@ def watch(
     run = recipe if isinstance(recipe, Run) else Run(recipe, out) if isinstance(recipe, Recipe) else attach(recipe, out)
     run = next((r for r in under_way() if r.folder.resolve()==run.folder.resolve()), run)    # it trains already: look on
     if ui_mode()=="batch": return train_still(run)
-    state = lambda: buttons.show(v.state)
     caught = lambda f: lambda: v.alert.catch(f)
     buttons = Buttons(step=caught(lambda: elsewhere(run) or run.step()), pause=caught(lambda: turn(run, v)), stop=caught(lambda: halt(run, v)))
-    v = LiveView(run, on_state=lambda: state()); tabs = w.Tab([v.answers_view, v.tokens_view, v.notes], titles=["Answers", "Next tokens", "Notes"])
-    _display(framed([buttons.view, v.board, tabs], "a run and its controls", "curves of training and held-out measures")); v.snapshot = keep_snapshot(); v.catch_up(); state()
+    v = LiveView(run); v.on_state = lambda: buttons.show(v.state); tabs = w.Tab([v.answers_view, v.tokens_view, v.notes], titles=["Answers", "Next tokens", "Notes"])
+    _display(framed([buttons.view, v.board, tabs], "a run and its controls", "curves of training and held-out measures")); v.snapshot = keep_snapshot(); v.catch_up(); v.on_state()
     if not run.alive: follow(run) if run.state in ("running","paused") else run.start()
     return run
 

@@ -401,12 +401,16 @@ class Panel:
 
     def _look_at(self, run, catch=True):
         old = self.view
-        if catch: run.sinks[:] = [s for s in run.sinks if not isinstance(s, LiveView)]    # a panel that was left by a reload must not be drawn any more
+        if catch: self._alone_with(run)
         self.run, self.view = run, LiveView(run, getattr(self, "snapshot", None), self.state)
         if catch: self.view.catch_up()
         for slot,x in ((self.board, self.view.board), (self.answers, self.view.answers_view), (self.tokens, self.view.tokens_view), (self.notes, self.view.notes)): slot.children = [x]    # the tabs stay, and so does the focus in them
         if old: _close(old.board); _close(old.answers_view); _close(old.tokens_view); _close(old.notes)
 
+    def _alone_with(self, run):
+        "A panel that was left by a reload must not be drawn any more; one that is still there says where to look"
+        for s in [s for s in run.sinks if isinstance(s, LiveView) and s is not self.view]:
+            run.sinks.remove(s); s.say("stopped", "this run is shown by a newer panel: look there")
     @_alone
     def show(self):
         "Show the recipe, wherever it stands"
