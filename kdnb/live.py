@@ -15,7 +15,7 @@ from .evaluate import along
 from .folder import TimeLeft
 from .train import Run, attach, under_way
 from .plots import LOG_AXIS, STYLE as LINES, label, style
-from .controls import Alert, framed, responsive, small
+from .controls import Alert, figure_widget, framed, small
 
 # %% ../nbs/14_live.ipynb #a838b688
 def ui_mode():
@@ -205,10 +205,10 @@ def memory_line():
 class LiveView(View):
     "A `View` as widgets: `status`, `count`, `bar`, `figure`, `answers_view`, `tokens_view`, `notes`, `device`; `board` is all of them"
     def __init__(self, run, snapshot=None, on_state=None):
-        import ipywidgets as w, plotly.graph_objects as go
+        import ipywidgets as w
         super().__init__(run)
         self.left, self.device_text, self.told, self.alert, self.snapshot, self.on_state = TimeLeft(), "", [], Alert(), snapshot, on_state or (lambda: None)
-        self.figure = responsive(go.FigureWidget(self.figure))
+        self.figure = figure_widget(self.figure)
         self.status, self.count, self.device, self.notes = w.HTML(), w.HTML(), w.HTML(), w.HTML()
         self.bar = w.FloatProgress(min=0, max=1, layout=w.Layout(width="100%", height="14px"))
         named = dict(style=dict(description_width="118px"), layout=w.Layout(width="auto", max_width="460px"), continuous_update=True)

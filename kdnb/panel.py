@@ -16,7 +16,7 @@ from .folder import write
 from .train import Run, attach, check, under_way
 from .compare import ABOUT, overlay, runs_table, table_html
 from .plots import label
-from .controls import Alert, Control, Section, copy_button, framed, legal_of, small
+from .controls import Alert, Control, Section, copy_button, figure_widget, framed, legal_of, small
 from .live import Buttons, LiveView, _display, elsewhere, follow, halt, keep_snapshot, live_columns, train_still, turn, ui_mode, watch
 
 # %% ../nbs/14_panel.ipynb #a7885e9f
@@ -339,10 +339,8 @@ class RunsBox:
         self.list.options = [(f"{r['run']}: {said(r)}", r["run"]) for r in t.to_dict("records")]; self.list.value = [n for n in t["run"] if n in kept]
         self.table.value = table_html(t)
     def overlay(self):
-        import plotly.graph_objects as go
-        from kdnb.controls import responsive
         fig = overlay(self.out, self.marked(), self.column.value); old = self.figure.children
-        self.figure.children = [responsive(go.FigureWidget(fig))]
+        self.figure.children = [figure_widget(fig)]
         for x in old: x.close()
 
 # %% ../nbs/14_panel.ipynb #53e191f3
