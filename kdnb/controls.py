@@ -37,7 +37,7 @@ def _typed(text, name):
     try: return float(v) if isinstance(v, str) and not v.isalpha() else v
     except ValueError: return v
 
-def _shown(v): return "" if v is None else f"{v:g}" if isinstance(v, float) else str(v)
+def _shown(v): return "" if v is None or v==[] or v=={} else f"{v:g}" if isinstance(v, float) else str(v)
 
 # %% ../nbs/14_controls.ipynb #917ee3a4
 class Control:
@@ -59,8 +59,8 @@ class Control:
         elif isinstance(legal, tuple) and set(legal)=={False, True}: self.input = w.Dropdown(options=[("no", False), ("yes", True)], value=value, **wide)
         elif isinstance(legal, tuple): self.input = w.Dropdown(options=[(str(x), x) for x in legal], value=value, **wide)
         elif legal=="texts": self.input = w.Textarea(value="\n".join(value), rows=2, placeholder="one a line", continuous_update=False, **wide)
-        else: self.input = w.Text(value=value if legal in ("text","file") else _shown(value or None), placeholder=dict(file="path of a file", range="least, most: [3, 200]", lists="{style: [plain, formal]}").get(legal, ""), continuous_update=False, **wide)
-        self.input.observe(self._changed, "value")
+        else: self.input = w.Text(value=value if legal in ("text","file") else _shown(value), placeholder=dict(file="path of a file", range="least, most: [3, 200]", lists="{style: [plain, formal]}").get(legal, ""), continuous_update=False, **wide)
+        self.stands = value; self.input.observe(self._changed, "value")
         self.view = w.VBox([self.input, w.HTML(small(says))]) if says else self.input
 
     def _stops(self, value): return [(f"{x:g}", x) for x in sorted({*(x for x in STOPS[self.name] if self.legal[1] <= x <= self.legal[2]), value})]
@@ -73,12 +73,16 @@ class Control:
         return v if v is not None else [] if self.legal=="range" else {} if self.legal=="lists" else "final" if self.legal=="layers" else None
     def set(self, value):
         "Show another value without telling anyone"
-        self.quiet = True
+        self.quiet, self.stands = True, value
         try:
             if self.name in STOPS: self.input.options = self._stops(value)
-            self.input.value = "\n".join(value) if self.legal=="texts" else value if self.legal in ("text","file") or not isinstance(self.legal, str) else _shown(value or None)
+            self.input.value = "\n".join(value) if self.legal=="texts" else value if self.legal in ("text","file") or not isinstance(self.legal, str) else _shown(value)
         finally: self.quiet = False
-    def _changed(self, _): self.on and not self.quiet and self.guard(lambda: self.on(self.value))
+    def _changed(self, _): self.on and not self.quiet and self.guard(self._tell)
+    def _tell(self):
+        try: v = self.value
+        except RecipeError: self.set(self.stands); raise    # what cannot be read does not stand there as if it had been taken
+        self.stands = v; self.on(v)
 
 def small(text): return f"<small class='kdnb-small'>{html.escape(text)}</small>" if text else ""
 

@@ -91,7 +91,7 @@ def answers_html(
     first=(), # those of the first glimpse
 ):            # HTML
     "The same prompts, answered by the teacher, by the student at first, and by now"
-    if not now: return "<p class='kdnb-card'>The student's answers come with the first measurement.</p>"
+    if not now: return "<p class='kdnb-card'>The student's answers come with the first measurement, unless evaluation.glimpse is 0.</p>"
     was = {r["prompt"]: r for r in first}; twice = bool(was) and first[0]["step"] != now[0]["step"]
     heads = ["prompt", "teacher", *([f"student, step {first[0]['step']}"] if twice else []), f"student, step {now[0]['step']}"]
     rows = ["".join(map(_cell, [r["prompt"], r["teacher"], *([was.get(r["prompt"], {}).get("student", "")] if twice else []), r["student"]+_mark(r.get("right"))])) for r in now]
@@ -161,8 +161,15 @@ class View:
         g = run.glimpses
         for step,rows in g[g["step"] <= upto].groupby("step") if len(g) else (): self._keep(step, rows.to_dict("records"))
         self.draw(); self.glimpsed(); run.sinks.append(self)
-        if run.alive: self.say(*(("paused", f"paused after step {self.step}") if state=="paused" else ("running", "training")))
+        now = run.status["state"]    # read after the sink is there: either its end comes as an event, or it stands here
+        if run.alive: self.say(*(("paused", f"paused after step {self.step}") if now=="paused" else ("running", "training") if now in ("new","running") else self.summary()))
         return self
+    def summary(self):
+        "Where a run stands that nobody trains now: a state, and a sentence"
+        run = self.run; state = run.state; said = ", ".join(f"{a} {b:.3g}" for a,b in run.metrics.items())
+        if state=="done": return "done", f"done: {said}"
+        if state=="failed": return "failed", run.status.get("error") or "the run failed"
+        return ("stopped", f"{state} after step {run.last_step}; Start goes on from there") if state in ("stopped","killed") else ("ready", "ready")
 
 def still(fig): import plotly.graph_objects as go; return go.Figure(fig)    # a copy that is no widget
 
@@ -212,7 +219,7 @@ class LiveView(View):
         self.places, self.models, self.asking, self.asked, self.read_of = [], {}, False, 0., None
         self.answers_view, self.tokens_view = w.VBox([self.at_step, self.answers_html]), w.VBox([self.prompt, self.place, self.tokens_html, self.load])
         self.plot = w.VBox([self.figure], layout=w.Layout(min_width="0", width="100%", overflow="hidden"))
-        self.board = w.VBox([self.alert.view, self.status, self.count, self.bar, self.plot, self.smoothing, self.device])
+        self.board = w.VBox([self.alert.view, self.status, self.count, self.bar, self.plot, self.smoothing, self.device], layout=w.Layout(overflow="hidden"))
         self.say("ready", self.text)
 
     def __call__(self, e):
@@ -284,6 +291,7 @@ class LiveView(View):
     def read_models(self):
         "Load teacher and student of a run that is done, and read them"
         from kdnb.teachers import LM, load_teacher
+        if not self.first: return self.alert.say("no prompts were watched in this run: evaluation.glimpse of its recipe is 0")
         if self.run.student is None: return self.alert.say(f"the run is {self.run.state}, and a student is kept when it is done. Start it, or resume it")
         t = load_teacher(self.run.recipe.teacher, data=self.run.recipe.data, api=self.run.recipe.api) if "logits" in teacher_gives(self.run.recipe.teacher) else None
         self._read(self.run.student, t if isinstance(t, LM) else None)
@@ -350,11 +358,10 @@ def watch(
     run = recipe if isinstance(recipe, Run) else Run(recipe, out) if isinstance(recipe, Recipe) else attach(recipe, out)
     run = next((r for r in under_way() if r.folder.resolve()==run.folder.resolve()), run)    # it trains already: look on
     if ui_mode()=="batch": return train_still(run)
-    state = lambda: buttons.show(v.state)
     caught = lambda f: lambda: v.alert.catch(f)
     buttons = Buttons(step=caught(lambda: elsewhere(run) or run.step()), pause=caught(lambda: turn(run, v)), stop=caught(lambda: halt(run, v)))
-    v = LiveView(run, on_state=lambda: state()); tabs = w.Tab([v.answers_view, v.tokens_view, v.notes], titles=["Answers", "Next tokens", "Notes"])
-    _display(framed([buttons.view, v.board, tabs], "a run and its controls", "curves of training and held-out measures")); v.snapshot = keep_snapshot(); v.catch_up(); state()
+    v = LiveView(run); v.on_state = lambda: buttons.show(v.state); tabs = w.Tab([v.answers_view, v.tokens_view, v.notes], titles=["Answers", "Next tokens", "Notes"])
+    _display(framed([buttons.view, v.board, tabs], "a run and its controls", "curves of training and held-out measures")); v.snapshot = keep_snapshot(); v.catch_up(); v.on_state()
     if not run.alive: follow(run) if run.state in ("running","paused") else run.start()
     return run
 
