@@ -144,7 +144,7 @@ def figure_widget(
     fig, # plotly figure, with all its traces
 ):       # plotly widget that `framed` can fit to its width
     "A figure that lives in the page"
-    f = _whole()(fig); f._config = {**f._config, "responsive": True}; f.ready = True; f.open()
+    f = _whole()(fig); f._config = {**f._config, "responsive": True, "displayModeBar": False}; f.ready = True; f.open()
     return f
 
 class Section:

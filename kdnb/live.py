@@ -137,6 +137,7 @@ class View:
         elif k=="paused": self.draw(); self.say("paused", f"paused after step {e['step']}"); self.progress(e)
         elif k in ("done","stopped","failed"):
             self.draw(); words = ", ".join(f"{a} {b:.3g}" for a,b in e["metrics"].items()) if k=="done" else e["text"]
+            if k=="stopped" and "kdnb resume" in words: words += "; here, Start does it"
             self.say(k, f"done: {words}" if k=="done" else words, e.get("trace", "")); self.ended()
 
     def _keep(self, step, rows):
@@ -298,6 +299,7 @@ class LiveView(View):
 
     def ended(self):
         if self.state=="done": self._count(self.total, self.total, "step")
+        else: self.count.value = f"<p role='timer' class='kdnb-status'>step {self.step:,} of {self.total:,}</p>"    # no time is left of what does not go on
         if self.models and self.state=="done": self.models["student"] = self.run.student or self.models["student"]; self.alert.catch(self._read, self.models["student"], self.models.get("teacher"))
         if self.snapshot is not None: self.alert.catch(self.snapshot, still(self.figure))
 
