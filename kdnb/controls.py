@@ -170,7 +170,7 @@ STYLE = """<style>
 .kdnb-card{line-height:1.4;white-space:normal;color:var(--jp-ui-font-color0,#111)} .kdnb-card code{font-size:13px}
 .kdnb-alert{border-left:4px solid #D55E00;padding:4px 10px;margin:4px 0;color:var(--jp-ui-font-color0,#111);font-size:14px;line-height:1.4;white-space:pre-wrap}
 .kdnb-status{font-size:15px;line-height:1.35;margin:0;color:var(--jp-ui-font-color0,#111)}
-.kdnb-table{border-collapse:collapse;width:100%;font-size:13px;color:var(--jp-ui-font-color0,#111)} .kdnb-table th,.kdnb-table td{text-align:left;vertical-align:top;padding:3px 6px;border-bottom:1px solid var(--jp-border-color2,#ccc);white-space:pre-wrap;overflow-wrap:anywhere}
+.kdnb-table{border-collapse:collapse;width:100%;font-size:13px;color:var(--jp-ui-font-color0,#111)} .kdnb-table th,.kdnb-table td{text-align:left;vertical-align:top;padding:3px 6px;border-bottom:1px solid var(--jp-border-color2,#ccc);white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.35} .kdnb-table caption{text-align:left;padding:2px 6px;white-space:normal} .kdnb-even{table-layout:fixed;min-width:520px}
 .kdnb-bar{display:inline-block;height:10px;vertical-align:middle;margin-right:4px} .kdnb-code{white-space:pre-wrap;overflow-wrap:anywhere;font:12px/1.4 var(--jp-code-font-family,monospace);margin:0;color:var(--jp-ui-font-color0,#111)} .kdnb pre.kdnb-code{word-break:normal}
 .kdnb-card ul{margin:2px 0;padding-left:20px}
 .kdnb-two{min-height:36px;margin:0 0 4px}

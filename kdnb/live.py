@@ -95,7 +95,7 @@ def answers_html(
     was = {r["prompt"]: r for r in first}; twice = bool(was) and first[0]["step"] != now[0]["step"]
     heads = ["prompt", "teacher", *([f"student, step {first[0]['step']}"] if twice else []), f"student, step {now[0]['step']}"]
     rows = ["".join(map(_cell, [r["prompt"], r["teacher"], *([was.get(r["prompt"], {}).get("student", "")] if twice else []), r["student"]+_mark(r.get("right"))])) for r in now]
-    return f"<div class='kdnb-scroll'><table class='kdnb-table'><caption class='kdnb-small'>Held-out prompts, greedy answers</caption>{_heads(heads)}{''.join(f'<tr>{r}</tr>' for r in rows)}</table></div>"
+    return f"<div class='kdnb-scroll'><table class='kdnb-table kdnb-even'><caption>Held-out prompts, greedy answers</caption>{_heads(heads)}{''.join(f'<tr>{r}</tr>' for r in rows)}</table></div>"
 
 def tokens_html(
     place,    # an entry of what `along` gives
@@ -118,7 +118,7 @@ class View:
         run:Run, # what is watched
     ):
         self.run, self.state, self.text, self.smooth, self.due, self.since, self.step, self.total = run, "ready", "ready", 0., 0., time.monotonic(), 0, sum(s.steps*s.rounds for s in run.recipe.stages)
-        self.figure, self.lines, self.first, self.answers = live_figure(run.recipe), {c: Line() for c in live_columns(run.recipe)}, [], {}
+        self.figure, self.lines, self.first, self.answers = live_figure(run.recipe), {c: Line(200 if c.startswith("heldout") else 1000) for c in live_columns(run.recipe)}, [], {}
 
     def say(self, state, text, trace=""): self.state, self.text = state, text
     def progress(self, e): pass

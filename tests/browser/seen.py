@@ -1,0 +1,40 @@
+"What a person sees of the panel: its figure, its buttons, its sections, for tests"
+import re, time
+from .lab import said, wait_until
+
+PANEL = "from kdnb.recipe import Recipe\nfrom kdnb.panel import Panel, watch\n"
+SHORT = "Recipe.simple(steps=60, warm=40, samples=4, evaluation=dict(every=20))"
+POINTS = "() => { const g = document.querySelector('.kdnb .js-plotly-plot'); return g && g.data ? Math.max(0, ...g.data.map(d => d.x ? d.x.length : 0)) : 0 }"
+LOCKED = "() => [...document.querySelectorAll('.kdnb input, .kdnb select, .kdnb textarea')].filter(e => e.labels.length && !['smoothing','at step','prompt','place in answer','YAML','file','sort by','runs','curve'].includes(e.labels[0].textContent)).map(e => e.disabled)"
+LEFT = "() => [...document.querySelectorAll('.kdnb')].map(e => [e.scrollWidth-e.clientWidth, e.clientWidth, e.getBoundingClientRect().right-innerWidth])"
+
+def button(page, name): return page.get_by_role("button", name=name, exact=True).first
+def press(page, name): button(page, name).click()
+def points(page): "Of the longest line of the panel's figure"; return page.evaluate(POINTS)
+def grew(page, than, timeout=90): page.wait_for_function(f"n => ({POINTS})() > n", arg=than, timeout=timeout*1000); return points(page)
+def told(page, text="step"): "The line that counts, once it has this text"; l = page.locator(".kdnb [role=timer]", has_text=text).first; l.wait_for(); return l.inner_text()
+def tab(page, name): t = page.get_by_role("tab", name=name, exact=True); t.click(); t.scroll_into_view_if_needed(); return t
+def head(page, name): "The heading of a section"; return page.locator(".kdnb-head", has_text=name+":").first
+def unfold(page, name):
+    "Open a section with the keyboard"
+    h = head(page, name); h.focus()
+    if h.get_attribute("aria-expanded")=="false": page.keyboard.press("Enter")
+    wait_until(lambda: h.get_attribute("aria-expanded")=="true", 20, f"{name} did not open"); return h
+def pick(page, label, text):
+    "Choose in a list by typing into it"
+    l = page.get_by_label(label, exact=True).first; l.focus(); page.keyboard.type(text); return l
+def chosen(page, label): return page.get_by_label(label, exact=True).first.evaluate("e => e.selectedOptions[0].text")
+
+def shown(lab, page, name, cell, kernel="python3"):
+    "A notebook whose cell shows a panel, once it can be used"
+    lab.open(page, lab.write(name, PANEL+cell, kernel=kernel)); began = time.time(); lab.run_all(page)
+    button(page, "Start").wait_for(timeout=90_000); took = time.time()-began; lab.idle(page); said(page, ".")
+    print(f"{name}: shown after {took:.1f} s"); return name
+
+def pressed(page, slider, key, changed):
+    "Seconds from a key on a slider until a JavaScript expression gives something else"
+    s = page.get_by_role("slider", name=slider, exact=True); s.focus(); was = page.evaluate(changed)
+    page.evaluate("""c => { const f = eval('() => '+c), was = JSON.stringify(f()); window.took = null;
+        document.addEventListener('keydown', e => { const t = performance.now(), look = () => JSON.stringify(f())==was ? requestAnimationFrame(look) : window.took = performance.now()-t; look(); }, {capture: true, once: true}) }""", changed)
+    page.keyboard.press(key); page.wait_for_function("window.took !== null", timeout=30_000)
+    took = page.evaluate("window.took")/1000; assert page.evaluate(changed)!=was; return took
