@@ -4,7 +4,7 @@
     python tools/live.py --only memory --minutes 30
     python tools/live.py --view watch                     # the same of another view: a line in VIEWS
 """
-import argparse, contextlib, json, os, statistics, subprocess, sys, tempfile, time
+import argparse, contextlib, json, os, signal, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent/"tests"))
 from browser.lab import CHROMIUM, Lab, chromium, chromium_path, end, free_port, new_page, recorded, start_lab, wait_until, write_notebook
@@ -186,6 +186,7 @@ def main():
     p.add_argument("--turns", type=int, default=20, help="pairs of 100 steps within one run, without and with a view")
     a = p.parse_args()
     from playwright.sync_api import sync_playwright
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))    # who is ended ends the server, or its kernel would train on
     with tempfile.TemporaryDirectory() as d, sync_playwright() as pw:
         os.environ["TMPDIR"] = tempfile.tempdir = d    # the runs go there too
         home, root = Path(d)/"jupyter", Path(d)/"lab"; proc, url, port = start_lab(home, root)
