@@ -222,7 +222,8 @@ def lab(a):
     from kdnb.recipe import DATA
     to = Path(a.o); to.mkdir(parents=True, exist_ok=True)
     if not (to/"welcome.ipynb").exists(): shutil.copy(DATA/"welcome.ipynb", to/"welcome.ipynb")
-    cmd = [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", f"--ServerApp.root_dir={to.resolve()}", "--LabApp.default_url=/lab/tree/welcome.ipynb",
+    cmd = [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", f"--ServerApp.root_dir={to.resolve()}", "--LabApp.default_url=/doc/tree/welcome.ipynb",    # the notebook alone: room for the panel
+           "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",    # no questions in front of a class
            *(["--no-browser"] if a.no_browser else []), *([f"--port={a.port}"] if a.port else []), *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid()==0 else [])]
     print(f"opening {to/'welcome.ipynb'}; stop with Ctrl-C", file=sys.stderr)
     if os.name=="posix": sys.stderr.flush(); os.execv(cmd[0], cmd)    # JupyterLab takes this process's place, and its signals

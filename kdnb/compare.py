@@ -24,8 +24,8 @@ def runs_table(
     rows = []
     for p in sorted(Path(out).glob("*/status.json"), key=lambda p: -p.stat().st_mtime):
         f = RunFolder(None, p.parent); row = dict(run=p.parent.name)
-        try: r = Recipe.from_yaml(p.parent/"recipe.yaml"); row |= dict(teacher=r.teacher, student=r.student, objective="+".join(r.stages[-1].terms), seed=r.seed, state=f.state, step=f.status.get("step"), **f.metrics)
-        except (RecipeError, OSError, ValueError) as e: row |= dict(state=f"cannot be read: {str(e)[:120]}")
+        try: r = Recipe.from_yaml(p.parent/"recipe.yaml"); row |= dict(teacher=r.teacher, student=r.student, objective="+".join(r.stages[-1].terms), seed=r.seed, state=f.state, step=f.status.get("step")) | {k: v for k,v in f.metrics.items() if k not in ABOUT and isinstance(v, (int, float))}
+        except (RecipeError, OSError, ValueError, TypeError, AttributeError, KeyError) as e: row |= dict(state=f"cannot be read: {str(e)[:120]}")
         rows.append(row)
     t = pd.DataFrame(rows, columns=list(dict.fromkeys([*ABOUT, *(k for r in rows for k in r)])))
     return t.sort_values(sort, ascending=falls(sort), na_position="last", kind="stable") if sort in t else t
@@ -40,9 +40,9 @@ def overlay(
     "One column of several runs; a run without it is left out, and the title says so"
     histories = {n: RunFolder(None, Path(out)/n).history for n in names}; have = {n: h for n,h in histories.items() if column in h and h[column].notna().any()}
     if not have: raise RecipeError(f"none of {', '.join(map(str, names)) or 'no runs'} has measured {label(column)}. Choose another column, or other runs")
-    short = {n: f"{n[:-11]} {n[-4:]}" if len(n) > 12 else n for n in have}
+    short = {n: html.escape(f"{n[:-11]} {n[-4:]}" if len(n) > 12 else n) for n in have}    # plotly reads <b> and <a> in names
     left = [n for n in names if n not in have]
-    fig = compare_curves({short[n]: h for n,h in have.items()}, column, f"without {', '.join(left)}: not measured there" if left else "")
+    fig = compare_curves({short[n]: h for n,h in have.items()}, column, f"without {html.escape(', '.join(left))}: not measured there" if left else "")
     return fig.update_layout(height=360)
 
 def table_html(

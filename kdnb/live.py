@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SHARES', 'NAMES', 'HZ', 'SLOWEST', 'SHARE', 'ui_mode', 'Line', 'live_columns', 'live_figure', 'answers_html',
            'tokens_html', 'View', 'still', 'follow', 'memory_line', 'LiveView', 'Buttons', 'keep_snapshot',
-           'show_still', 'train_still', 'watch', 'turn', 'halt']
+           'show_still', 'train_still', 'watch', 'elsewhere', 'turn', 'halt']
 
 # %% ../nbs/14_live.ipynb #8265dc69
 import html, json, os, threading, time
@@ -15,7 +15,7 @@ from .evaluate import along
 from .folder import TimeLeft
 from .train import Run, attach, under_way
 from .plots import LOG_AXIS, STYLE as LINES, label, style
-from .controls import Alert, framed, responsive, small
+from .controls import Alert, figure_widget, framed, small
 
 # %% ../nbs/14_live.ipynb #a838b688
 def ui_mode():
@@ -91,7 +91,7 @@ def answers_html(
     first=(), # those of the first glimpse
 ):            # HTML
     "The same prompts, answered by the teacher, by the student at first, and by now"
-    if not now: return "<p class='kdnb-card'>The student's answers come with the first measurement.</p>"
+    if not now: return "<p class='kdnb-card'>The student's answers come with the first measurement, unless evaluation.glimpse is 0.</p>"
     was = {r["prompt"]: r for r in first}; twice = bool(was) and first[0]["step"] != now[0]["step"]
     heads = ["prompt", "teacher", *([f"student, step {first[0]['step']}"] if twice else []), f"student, step {now[0]['step']}"]
     rows = ["".join(map(_cell, [r["prompt"], r["teacher"], *([was.get(r["prompt"], {}).get("student", "")] if twice else []), r["student"]+_mark(r.get("right"))])) for r in now]
@@ -161,8 +161,15 @@ class View:
         g = run.glimpses
         for step,rows in g[g["step"] <= upto].groupby("step") if len(g) else (): self._keep(step, rows.to_dict("records"))
         self.draw(); self.glimpsed(); run.sinks.append(self)
-        if run.alive: self.say(*(("paused", f"paused after step {self.step}") if state=="paused" else ("running", "training")))
+        now = run.status["state"]    # read after the sink is there: either its end comes as an event, or it stands here
+        if run.alive: self.say(*(("paused", f"paused after step {self.step}") if now=="paused" else ("running", "training") if now in ("new","running") else self.summary()))
         return self
+    def summary(self):
+        "Where a run stands that nobody trains now: a state, and a sentence"
+        run = self.run; state = run.state; said = ", ".join(f"{a} {b:.3g}" for a,b in run.metrics.items())
+        if state=="done": return "done", f"done: {said}"
+        if state=="failed": return "failed", run.status.get("error") or "the run failed"
+        return ("stopped", f"{state} after step {run.last_step}; Start goes on from there") if state in ("stopped","killed") else ("ready", "ready")
 
 def still(fig): import plotly.graph_objects as go; return go.Figure(fig)    # a copy that is no widget
 
@@ -198,10 +205,10 @@ def memory_line():
 class LiveView(View):
     "A `View` as widgets: `status`, `count`, `bar`, `figure`, `answers_view`, `tokens_view`, `notes`, `device`; `board` is all of them"
     def __init__(self, run, snapshot=None, on_state=None):
-        import ipywidgets as w, plotly.graph_objects as go
+        import ipywidgets as w
         super().__init__(run)
         self.left, self.device_text, self.told, self.alert, self.snapshot, self.on_state = TimeLeft(), "", [], Alert(), snapshot, on_state or (lambda: None)
-        self.figure = responsive(go.FigureWidget(self.figure))
+        self.figure = figure_widget(self.figure)
         self.status, self.count, self.device, self.notes = w.HTML(), w.HTML(), w.HTML(), w.HTML()
         self.bar = w.FloatProgress(min=0, max=1, layout=w.Layout(width="100%", height="14px"))
         named = dict(style=dict(description_width="118px"), layout=w.Layout(width="auto", max_width="460px"), continuous_update=True)
@@ -212,7 +219,7 @@ class LiveView(View):
         self.places, self.models, self.asking, self.asked, self.read_of = [], {}, False, 0., None
         self.answers_view, self.tokens_view = w.VBox([self.at_step, self.answers_html]), w.VBox([self.prompt, self.place, self.tokens_html, self.load])
         self.plot = w.VBox([self.figure], layout=w.Layout(min_width="0", width="100%", overflow="hidden"))
-        self.board = w.VBox([self.alert.view, self.status, self.count, self.bar, self.plot, self.smoothing, self.device])
+        self.board = w.VBox([self.alert.view, self.status, self.count, self.bar, self.plot, self.smoothing, self.device], layout=w.Layout(overflow="hidden"))
         self.say("ready", self.text)
 
     def __call__(self, e):
@@ -284,6 +291,7 @@ class LiveView(View):
     def read_models(self):
         "Load teacher and student of a run that is done, and read them"
         from kdnb.teachers import LM, load_teacher
+        if not self.first: return self.alert.say("no prompts were watched in this run: evaluation.glimpse of its recipe is 0")
         if self.run.student is None: return self.alert.say(f"the run is {self.run.state}, and a student is kept when it is done. Start it, or resume it")
         t = load_teacher(self.run.recipe.teacher, data=self.run.recipe.data, api=self.run.recipe.api) if "logits" in teacher_gives(self.run.recipe.teacher) else None
         self._read(self.run.student, t if isinstance(t, LM) else None)
@@ -350,16 +358,21 @@ def watch(
     run = recipe if isinstance(recipe, Run) else Run(recipe, out) if isinstance(recipe, Recipe) else attach(recipe, out)
     run = next((r for r in under_way() if r.folder.resolve()==run.folder.resolve()), run)    # it trains already: look on
     if ui_mode()=="batch": return train_still(run)
-    state = lambda: buttons.show(v.state)
-    buttons = Buttons(step=lambda: run.step(), pause=lambda: turn(run, v), stop=lambda: halt(run, v))
-    v = LiveView(run, on_state=lambda: state()); tabs = w.Tab([v.answers_view, v.tokens_view, v.notes], titles=["Answers", "Next tokens", "Notes"])
-    _display(framed([buttons.view, v.board, tabs], "a run and its controls", "curves of training and held-out measures")); v.snapshot = keep_snapshot(); v.catch_up(); state()
+    caught = lambda f: lambda: v.alert.catch(f)
+    buttons = Buttons(step=caught(lambda: elsewhere(run) or run.step()), pause=caught(lambda: turn(run, v)), stop=caught(lambda: halt(run, v)))
+    v = LiveView(run); v.on_state = lambda: buttons.show(v.state); tabs = w.Tab([v.answers_view, v.tokens_view, v.notes], titles=["Answers", "Next tokens", "Notes"])
+    _display(framed([buttons.view, v.board, tabs], "a run and its controls", "curves of training and held-out measures")); v.snapshot = keep_snapshot(); v.catch_up(); v.on_state()
     if not run.alive: follow(run) if run.state in ("running","paused") else run.start()
     return run
 
+def elsewhere(run):
+    "Refuse to steer a run that another process trains"
+    if not run.alive and run.state in ("running","paused"): raise RecipeError(f"{run.folder.name} is trained by another process and only watched from here. Stop it there (Ctrl-C), or wait")
+
 def turn(run, view):
     "Pause, or resume"
+    elsewhere(run)
     if view.state=="paused": run.go_on(); view.say("running", "training")
     else: run.pause(); view.say(view.state, "pausing after this step")
 
-def halt(run, view): run.stop(); view.say("stopping", "stopping after this step")
+def halt(run, view): elsewhere(run); run.stop(); view.say("stopping", "stopping after this step")

@@ -16,8 +16,8 @@ from .folder import write
 from .train import Run, attach, check, under_way
 from .compare import ABOUT, overlay, runs_table, table_html
 from .plots import label
-from .controls import Alert, Control, Section, copy_button, framed, legal_of, small
-from .live import Buttons, LiveView, _display, follow, halt, keep_snapshot, live_columns, train_still, turn, ui_mode, watch
+from .controls import Alert, Control, Section, copy_button, figure_widget, framed, legal_of, small
+from .live import Buttons, LiveView, _display, elsewhere, follow, halt, keep_snapshot, live_columns, train_still, turn, ui_mode, watch
 
 # %% ../nbs/14_panel.ipynb #a7885e9f
 def hidden_html(
@@ -74,12 +74,15 @@ class Pick:
         k = c["new"]
         if not k.endswith(":"): self.incomplete = ""; return self.on(k)
         self.quiet = True; ready = next(iter(SUGGEST.get(k, [])), "") if k in ("layers:", "config:") else ""
-        self.rest.value, self.rest.placeholder, self.rest.layout.display = ready, next(iter(SUGGEST.get(k, [])), ""), "flex"; self.quiet = False
+        self.rest.value, self.rest.placeholder, self.rest.layout.display = ready, next(iter(SUGGEST.get(k, [])), "") or "answers.jsonl", "flex"; self.quiet = False
         if ready: return self.on(k+ready)
-        self.incomplete = f"type the rest of the name, such as {k}{self.rest.placeholder}"; self.card.value = card_html({"": self.incomplete}); self.on(None)
+        self._half()
     def _typed(self, c):
         if self.quiet: return
-        if c["new"].strip(): self.incomplete = ""; self.on(self.list.value+c["new"].strip())
+        if c["new"].strip(): self.incomplete = ""; return self.on(self.list.value+c["new"].strip())
+        self._half()
+    def _half(self):
+        k = self.list.value; self.incomplete = f"type the rest of the name, such as {k}{self.rest.placeholder}"; self.card.value = card_html({"": self.incomplete}); self.on(None)
 
 # %% ../nbs/14_panel.ipynb #74ce2d70
 def _options_of(kind, name, own):
@@ -266,7 +269,7 @@ class RecipeText:
         on_edit=None, # f(): told that there are edits now, or none any more
     ):
         import ipywidgets as w
-        self.apply_, self.on_edit, self.shown, self.was = apply, on_edit or (lambda: None), "", False; self.alert = alert = Alert()    # beside its buttons, where one looks
+        self.apply_, self.on_edit, self.shown, self.was, self.sure = apply, on_edit or (lambda: None), "", False, ""; self.alert = alert = Alert()    # beside its buttons, where one looks
         auto = w.Layout(width="auto")
         self.yaml = w.Textarea(description="YAML", rows=14, continuous_update=True, layout=w.Layout(width="auto"), style=dict(description_width="48px")); self.yaml.add_class("kdnb-yaml")
         self.file = w.Text(description="file", value="recipe.yaml", style=dict(description_width="48px"), layout=w.Layout(width="260px", max_width="100%"))
@@ -297,9 +300,13 @@ class RecipeText:
         r = Recipe.from_yaml(self.yaml.value if "\n" in self.yaml.value else self.yaml.value+"\n"); self.apply_(r); self.shown = r.to_yaml(); self.undo(); self.say("applied")
     def save(self):
         if not self.file.value.strip(): raise RecipeError("no file is named: write one, such as recipe.yaml")
-        r = Recipe.from_yaml(self.yaml.value+"\n"); p = Path(self.file.value.strip()); p.parent.mkdir(parents=True, exist_ok=True); write(p, r.to_yaml()); self.say(f"saved as {p.resolve()}")
+        r = Recipe.from_yaml(self.yaml.value+"\n"); p = Path(self.file.value.strip()).expanduser()
+        if p.suffix not in (".yaml",".yml"): raise RecipeError(f"{p} is no name for a recipe: write one that ends in .yaml, such as recipe.yaml")
+        if p.exists() and not p.is_file(): raise RecipeError(f"{p} is there and is no file. Write another name")
+        if p.exists() and p.read_text(encoding="utf-8", errors="replace") != r.to_yaml() and self.sure != str(p): self.sure = str(p); raise RecipeError(f"{p} is there already and holds something else: press Save again to replace it, or write another name")
+        self.sure = ""; p.parent.mkdir(parents=True, exist_ok=True); write(p, r.to_yaml()); self.alert.say(""); self.say(f"saved as {p.resolve()}")
     def load(self):
-        r = Recipe.from_yaml(Path(self.file.value.strip() or "recipe.yaml")); self.apply_(r); self.shown = r.to_yaml(); self.undo(); self.say(f"loaded {self.file.value}")
+        r = Recipe.from_yaml(Path(self.file.value.strip() or "recipe.yaml").expanduser()); self.apply_(r); self.shown = r.to_yaml(); self.undo(); self.say(f"loaded {self.file.value}")
 
 # %% ../nbs/14_panel.ipynb #f1d8e65b
 class RunsBox:
@@ -332,10 +339,8 @@ class RunsBox:
         self.list.options = [(f"{r['run']}: {said(r)}", r["run"]) for r in t.to_dict("records")]; self.list.value = [n for n in t["run"] if n in kept]
         self.table.value = table_html(t)
     def overlay(self):
-        import plotly.graph_objects as go
-        from kdnb.controls import responsive
         fig = overlay(self.out, self.marked(), self.column.value); old = self.figure.children
-        self.figure.children = [responsive(go.FigureWidget(fig))]
+        self.figure.children = [figure_widget(fig)]
         for x in old: x.close()
 
 # %% ../nbs/14_panel.ipynb #53e191f3
@@ -359,7 +364,7 @@ class Panel:
         if ui_mode()=="batch": self.run = train_still(run or Run(self.recipe, out)); return
         self._build()
         if run: self._look_at(run)
-        if run and not run.alive and run.state in ("running","paused"): follow(run)
+        if run and not run.alive: follow(run) if run.state in ("running","paused") else self.view.say(*self.view.summary())
         self.warming = "torch and transformers are being loaded, once in a kernel: some seconds"
         self.show(); self._show_itself(); self.alert.catch(_warm_up); self.warming = ""; self.state()
 
@@ -394,12 +399,16 @@ class Panel:
 
     def _look_at(self, run, catch=True):
         old = self.view
-        if catch: run.sinks[:] = [s for s in run.sinks if not isinstance(s, LiveView)]    # a panel that was left by a reload must not be drawn any more
+        if catch: self._alone_with(run)
         self.run, self.view = run, LiveView(run, getattr(self, "snapshot", None), self.state)
         if catch: self.view.catch_up()
         for slot,x in ((self.board, self.view.board), (self.answers, self.view.answers_view), (self.tokens, self.view.tokens_view), (self.notes, self.view.notes)): slot.children = [x]    # the tabs stay, and so does the focus in them
         if old: _close(old.board); _close(old.answers_view); _close(old.tokens_view); _close(old.notes)
 
+    def _alone_with(self, run):
+        "A panel that was left by a reload must not be drawn any more; one that is still there says where to look"
+        for s in [s for s in run.sinks if isinstance(s, LiveView) and s is not self.view]:
+            run.sinks.remove(s); s.say("stopped", "this run is shown by a newer panel: look there")
     @_alone
     def show(self):
         "Show the recipe, wherever it stands"
@@ -448,7 +457,8 @@ class Panel:
         self.view.say("loading", "starting"); run.start(fresh=self.fresh); self.fresh = False
     def step(self):
         "One step: of the run that waits, or the first of a new one"
-        self.run.step() if self.view.state=="paused" else self.start(paused=True)
+        if self.view.state != "paused": return self.start(paused=True)
+        elsewhere(self.run); self.run.step()
     def reset(self):
         "Back to an empty figure; the next Start begins anew"
         if self.busy: raise RecipeError("a run is under way: press Stop before Reset")
@@ -471,9 +481,7 @@ class Panel:
         if self.busy: raise RecipeError(f"{self.run.folder.name} is training and is shown. Press Stop before you look at another run")
         self._look_at(run); self.take(run.recipe)
         if run.alive: return
-        if run.state in ("running","paused"): return follow(run)
-        said = ", ".join(f"{a} {b:.3g}" for a,b in run.metrics.items())
-        self.view.say("done" if run.state=="done" else "stopped" if run.state in ("stopped","killed") else "failed" if run.state=="failed" else "ready", f"{run.folder.name}: {run.status.get('error') or said or run.state}")
+        follow(run) if run.state in ("running","paused") else self.view.say(*self.view.summary())
     def resume(self, name):
         "Go on with a run that was stopped or killed"
         self.look(name)

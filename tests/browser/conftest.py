@@ -2,7 +2,7 @@
 import re, shutil, subprocess, sys
 import pytest
 from conftest import lacking
-from .lab import Lab, add_kernel, chromium, end, new_page, start_lab, start_voila
+from .lab import Lab, add_kernel, chromium, end, new_page, shot, start_lab, start_voila
 
 @pytest.fixture(scope="session")
 def browser():
@@ -15,10 +15,11 @@ def browser():
         b.close()
 
 @pytest.fixture
-def page(browser):
-    "A page that records every request and every error"
+def page(browser, request):
+    "A page that records every request and every error; how it looked at the end is kept as well"
     p = new_page(browser)
     yield p
+    shot(p, f"last-{request.node.name}")
     p.context.close()
 
 @pytest.fixture(scope="session")

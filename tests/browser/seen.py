@@ -14,7 +14,8 @@ def points(page): "Of the longest line of the panel's figure"; return page.evalu
 def grew(page, than, timeout=90): page.wait_for_function(f"n => ({POINTS})() > n", arg=than, timeout=timeout*1000); return points(page)
 def told(page, text="step"): "The line that counts, once it has this text"; l = page.locator(".kdnb [role=timer]", has_text=text).first; l.wait_for(); return l.inner_text()
 def tab(page, name): t = page.get_by_role("tab", name=name, exact=True); t.click(); t.scroll_into_view_if_needed(); return t
-def head(page, name): "The heading of a section"; return page.locator(".kdnb-head", has_text=name+":").first
+def head(page, name, says=""): "The heading of a section, once it says this"; h = page.locator(".kdnb-head", has_text=re.compile(f"{name}:.*{re.escape(says)}")).first; h.wait_for(); return h
+def reads(page, text): "Wait until a text is in sight"; t = page.locator(".kdnb").get_by_text(text).locator("visible=true").first; t.wait_for(); t.scroll_into_view_if_needed(); return t
 def unfold(page, name):
     "Open a section with the keyboard"
     h = head(page, name); h.focus()
