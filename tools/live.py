@@ -4,10 +4,10 @@
     python tools/live.py --only memory --minutes 30
     python tools/live.py --view watch                     # the same of another view: a line in VIEWS
 """
-import argparse, json, os, statistics, sys, tempfile, time
+import argparse, contextlib, json, os, signal, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent/"tests"))
-from browser.lab import Lab, chromium, end, new_page, start_lab, wait_until, write_notebook
+from browser.lab import CHROMIUM, Lab, chromium, chromium_path, end, free_port, new_page, recorded, start_lab, wait_until, write_notebook
 
 # imports; what a cell says to show `recipe`; the button that then starts it, if any; where the run is; what the kernel alone says to show and start it
 VIEWS = {
@@ -66,10 +66,10 @@ class View:
         if begin: lab.run_cell(page, 0); lab.ran(page, 0)
         self.at, self.name = int(begin), name
     def start(self, patient=False):
-        "Run the cell, and press Start where there is one, at once or when the cell is done; the time of the last of these"
+        "Run the cell, and press Start where there is one, as soon as it can be pressed or when the cell is done; the time of the last of these"
         self.page.evaluate("window.old = document.querySelector('.js-plotly-plot')")
         t = time.time(); self.lab.run_cell(self.page, self.at); self.until("() => !window.old || !window.old.isConnected")
-        if self.button: b = self.page.get_by_role("button", name=self.button, exact=True).first; b.wait_for(); patient and self.lab.ran(self.page, self.at); t = time.time(); b.click()
+        if self.button: b = self.page.get_by_role("button", name=self.button, exact=True).first; b.wait_for(); patient and self.lab.ran(self.page, self.at); self.page.evaluate(CLICKED); b.click(); t = self.page.evaluate("window.clicked")/1000
         return t
     def until(self, js): self.page.wait_for_function(js, timeout=120_000, polling=20); return time.time()
     def stop(self): self.page.get_by_role("button", name="Stop", exact=True).first.click()
@@ -107,22 +107,41 @@ def stop(v):
     row("Stop to the last step", f"{statistics.median(loop)*1000:.0f} ms", f"max {max(loop)*1000:.0f} ms of {len(loop)}; a step takes {statistics.median(step)*1000:.0f} ms")
     row("Stop to the end of the run, its checkpoint written", f"{statistics.median(ended)*1000:.0f} ms", f"max {max(ended)*1000:.0f} ms")
 
-def memory(v):
-    "Memory of the kernel and the tab while a run trains, from minute 1 on"
+@contextlib.contextmanager
+def free_chromium(pw):
+    "A Chromium that nobody is tied to: its process, and a function that looks at its page for a while. While Playwright is tied to it, a tab keeps 20 MB a minute more"
+    port = free_port()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as d:
+        p = subprocess.Popen([chromium_path(), *CHROMIUM, f"--remote-debugging-port={port}", f"--user-data-dir={d}", "--window-size=1280,720", "about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        @contextlib.contextmanager
+        def look():
+            def tie():
+                with contextlib.suppress(Exception): return pw.chromium.connect_over_cdp(f"http://127.0.0.1:{port}")
+            b = wait_until(tie, why="Chromium did not answer")
+            try: yield recorded(b.contexts[0].pages[0])
+            finally: b.close()
+        try: yield p, look
+        finally: end(p)
+
+def memory(v, pw):
+    "Memory of the kernel and the tab while a run trains, from minute 1 on, after garbage was collected"
     import psutil
-    v.open("memory.ipynb", 10_000_000); v.start(); v.until(LINE); began = time.time()
-    kernel = psutil.Process(v.lab.pid(v.name)); cdp = v.page.context.new_cdp_session(v.page); cdp.send("Performance.enable")
-    tab = max((p for p in psutil.Process().children(recursive=True) if "--type=renderer" in p.cmdline()), key=lambda p: p.memory_info().rss)
-    def reading():
-        cdp.send("HeapProfiler.collectGarbage"); arrays = cdp.send("Runtime.getHeapUsage").get("backingStorageSize", 0)/1e6; m = {x["name"]: x["value"] for x in cdp.send("Performance.getMetrics")["metrics"]}
-        return dict(kernel=kernel.memory_info().rss/1e6, heap=m["JSHeapUsedSize"]/1e6+arrays, tab=tab.memory_info().rss/1e6, nodes=m["Nodes"], points=v.page.evaluate("Math.max(...[...document.querySelectorAll('.js-plotly-plot')].map(g => g.data[0].x.length))"))
-    got = []
-    for minute in range(1, max(2, int(v.a.minutes))+1):
-        time.sleep(max(0, began+60*minute-time.time())); got.append(x := reading())
-        row(f"memory at minute {minute}: kernel", f"{x['kernel']:.1f} MB", f"heap and arrays {x['heap']:.1f} MB, tab {x['tab']:.0f} MB, {x['nodes']:.0f} nodes, {x['points']} points a line")
-    a, b = got[0], got[-1]
-    cdp.send("Memory.simulatePressureNotification", dict(level="critical")); time.sleep(5); row("tab, after Chromium was told that memory is short", f"{reading()['tab']:.0f} MB"); v.stop()
-    row(f"grew from minute 1 to {len(got)}: kernel", f"{b['kernel']-a['kernel']:+.1f} MB", f"heap and arrays {b['heap']-a['heap']:+.1f} MB, tab {b['tab']-a['tab']:+.0f} MB, nodes {b['nodes']-a['nodes']:+.0f}")
+    with free_chromium(pw) as (chrome, look):
+        with look() as page: v = View(v.a, v.lab, page); v.open("memory.ipynb", 10_000_000); v.start(); v.until(LINE); began = time.time()
+        kernel = psutil.Process(v.lab.pid(v.name)); tab = max((p for p in psutil.Process(chrome.pid).children(recursive=True) if "--type=renderer" in " ".join(p.cmdline())), key=lambda p: p.memory_info().rss)
+        def reading():
+            with look() as page:
+                cdp = page.context.new_cdp_session(page)
+                for _ in range(2): cdp.send("HeapProfiler.collectGarbage"); time.sleep(1)
+                cdp.send("Performance.enable"); m = {x["name"]: x["value"] for x in cdp.send("Performance.getMetrics")["metrics"]}
+                return dict(kernel=kernel.memory_info().rss/1e6, tab=tab.memory_info().rss/1e6, heap=(m["JSHeapUsedSize"]+cdp.send("Runtime.getHeapUsage").get("backingStorageSize", 0))/1e6, nodes=m["Nodes"],
+                            points=page.evaluate("Math.max(...[...document.querySelectorAll('.js-plotly-plot')].map(g => g.data[0].x.length))"))
+        got = {}
+        for minute in sorted({1, *range(5, v.a.minutes, 5), max(2, v.a.minutes)}):
+            time.sleep(max(0, began+60*minute-time.time())); x = got[minute] = reading()
+            row(f"memory at minute {minute}: kernel", f"{x['kernel']:.1f} MB", f"tab {x['tab']:.0f} MB, of it heap and arrays {x['heap']:.1f} MB; {x['nodes']:.0f} nodes, {x['points']} points a line")
+        a, b = got[1], got[minute]
+        row(f"grew from minute 1 to {minute}: kernel", f"{b['kernel']-a['kernel']:+.1f} MB", f"tab {b['tab']-a['tab']:+.0f} MB, heap and arrays {b['heap']-a['heap']:+.1f} MB, nodes {b['nodes']-a['nodes']:+.0f}")
     v.lab.shut_down(v.name)
 
 def in_kernel(v, *cells):
@@ -167,6 +186,7 @@ def main():
     p.add_argument("--turns", type=int, default=20, help="pairs of 100 steps within one run, without and with a view")
     a = p.parse_args()
     from playwright.sync_api import sync_playwright
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))    # who is ended ends the server, or its kernel would train on
     with tempfile.TemporaryDirectory() as d, sync_playwright() as pw:
         os.environ["TMPDIR"] = tempfile.tempdir = d    # the runs go there too
         home, root = Path(d)/"jupyter", Path(d)/"lab"; proc, url, port = start_lab(home, root)
@@ -177,7 +197,7 @@ def main():
             if "stop" in a.only:
                 for f in root.glob("ended*"): f.unlink()
                 stop(v)
-            if "memory" in a.only: memory(v)
+            if "memory" in a.only: memory(v, pw)
             if "cost" in a.only:
                 bare = bare_cost(v)
                 for f in root.glob("ended*"): f.unlink()

@@ -5,14 +5,14 @@ from pathlib import Path
 CHROMIUM = "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync".split()
 KERNEL = dict(language="python", display_name="Python 3")
 
-def chromium(p):
-    "Chromium, started by a Playwright; None where there is none"
-    exe = os.environ.get("KDNB_CHROMIUM") or next(filter(None, map(shutil.which, ("chromium","chromium-browser","google-chrome"))), None)
-    return exe and p.chromium.launch(executable_path=exe, args=CHROMIUM)
+def chromium_path(): return os.environ.get("KDNB_CHROMIUM") or next(filter(None, map(shutil.which, ("chromium","chromium-browser","google-chrome"))), None)
+def chromium(p): "Chromium, started by a Playwright; None where there is none"; return (exe := chromium_path()) and p.chromium.launch(executable_path=exe, args=CHROMIUM)
 
 def new_page(browser, width=1280, height=720):
     "A page in a profile of its own, which records every request and every error"
-    p = browser.new_context(viewport=dict(width=width, height=height)).new_page()
+    return recorded(browser.new_context(viewport=dict(width=width, height=height)).new_page())
+
+def recorded(p):
     p.urls, p.errors = [], []
     p.on("request", lambda r: p.urls.append(r.url))
     p.on("console", lambda m: p.errors.append(m.text) if m.type=="error" else None)

@@ -1,4 +1,5 @@
 "That the tools of these tests do what they say: kernels, saving, coming back, Voila"
+import re
 import pytest
 from .lab import loopback_only, said, shot
 pytestmark = pytest.mark.browser
@@ -29,5 +30,5 @@ def test_what_does_not_come_is_said(lab, page):
 def test_voila_shows_a_run_on_this_machine_alone(lab, page, voila):
     url = voila(lab.root/lab.write("w.ipynb", "from kdnb.recipe import Recipe\nfrom kdnb.panel import watch\nrun = watch(Recipe.simple(teacher='tiny', student='tiny-s', objective='fkl', warm=0, steps=2000))"))
     assert loopback_only(voila.port)
-    page.goto(url); said(page, r"step \d+ of 2000", timeout=90); shot(page, "voila-running")
+    page.goto(url); page.locator("[role=timer]", has_text=re.compile(r"step \d+ of 2,000")).wait_for(timeout=90_000); shot(page, "voila-running")
     page.get_by_role("button", name="Stop").click(); said(page, "kdnb resume", timeout=30)
