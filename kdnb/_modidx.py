@@ -606,6 +606,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                            'kdnb.live.LiveView._show_place': ('live.html#liveview._show_place', 'kdnb/live.py'),
                            'kdnb.live.LiveView._smooth': ('live.html#liveview._smooth', 'kdnb/live.py'),
                            'kdnb.live.LiveView._tell_notes': ('live.html#liveview._tell_notes', 'kdnb/live.py'),
+                           'kdnb.live.LiveView.draw': ('live.html#liveview.draw', 'kdnb/live.py'),
                            'kdnb.live.LiveView.ended': ('live.html#liveview.ended', 'kdnb/live.py'),
                            'kdnb.live.LiveView.glimpsed': ('live.html#liveview.glimpsed', 'kdnb/live.py'),
                            'kdnb.live.LiveView.progress': ('live.html#liveview.progress', 'kdnb/live.py'),

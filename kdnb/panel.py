@@ -499,7 +499,7 @@ class Panel:
     def _make_report(self, folders, box):
         "The command `kdnb report`, in a process of its own; the box whose button was pressed says how it goes"
         button = self.text.report if box is self.text else self.runs.buttons["Report of these"]
-        command = [sys.executable, "-c", "from kdnb.cli import main; main()", "report", *(x for f in folders for x in ("-f", str(f)))]
+        command = [sys.executable, "-c", "from importlib.metadata import entry_points as e; e(group='console_scripts')['kdnb'].load()()", "report", *(x for f in folders for x in ("-f", str(f)))]
         box.say(f"kdnb report -f {' -f '.join(map(str, folders))}: under way"); button.disabled = True
         def make():
             try:
