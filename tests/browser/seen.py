@@ -6,7 +6,8 @@ PANEL = "from kdnb.recipe import Recipe\nfrom kdnb.panel import Panel, watch\n"
 SHORT = "Recipe.simple(steps=60, warm=40, samples=4, evaluation=dict(every=20))"
 POINTS = "() => { const g = document.querySelector('.kdnb .js-plotly-plot'); return g && g.data ? Math.max(0, ...g.data.map(d => d.x ? d.x.length : 0)) : 0 }"
 LOCKED = "() => [...document.querySelectorAll('.kdnb input, .kdnb select, .kdnb textarea')].filter(e => e.labels.length && !['smoothing','at step','prompt','place in answer','YAML','file','sort by','runs','curve'].includes(e.labels[0].textContent)).map(e => e.disabled)"
-LEFT = "() => [...document.querySelectorAll('.kdnb')].map(e => [e.scrollWidth-e.clientWidth, e.clientWidth, e.getBoundingClientRect().right-innerWidth])"
+OUTSIDE = """() => { const p = document.querySelector('.kdnb'), r = p.getBoundingClientRect().right; return [p.scrollWidth-p.clientWidth, [...p.querySelectorAll('*')]
+    .filter(e => e.checkVisibility({visibilityProperty: true}) && !e.closest('.kdnb-scroll, svg, .modebar, .lm-TabBar') && e.getBoundingClientRect().right > r+1).map(e => e.outerHTML.slice(0, 120))] }"""    # what is cut off at the right; wide tables scroll by themselves
 
 def button(page, name): return page.get_by_role("button", name=name, exact=True).first
 def press(page, name): button(page, name).click()
@@ -29,7 +30,7 @@ def chosen(page, label): return page.get_by_label(label, exact=True).first.evalu
 def shown(lab, page, name, cell, kernel="python3"):
     "A notebook whose cell shows a panel, once it can be used"
     lab.open(page, lab.write(name, PANEL+cell, kernel=kernel)); began = time.time(); lab.run_all(page)
-    button(page, "Start").wait_for(timeout=90_000); took = time.time()-began; lab.idle(page); said(page, ".")
+    button(page, "Start").wait_for(timeout=90_000); took = time.time()-began; wait_until(button(page, "Start").is_enabled, 90, "Start stayed off")
     print(f"{name}: shown after {took:.1f} s"); return name
 
 def pressed(page, slider, key, changed):

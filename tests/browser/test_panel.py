@@ -78,3 +78,86 @@ def test_choosing(lab, page, made):
     listed.select_option(label=next(t for t in listed.locator("option").all_inner_texts() if t.startswith(part))); press(page, "Resume")
     assert re.search("kl_qp", said(page, "^done: ", 120)) and head(page, "Objective", "reverse KL") and json.loads((lab.root/"runs"/part/"status.json").read_text())["state"]=="done"
     steps = [json.loads(l)["step"] for l in (lab.root/"runs"/part/"history.jsonl").read_text().splitlines()]; assert steps==list(range(51)) and points(page) >= 30; shot(page, "panel-resumed")
+
+FIGURES = "() => [...document.querySelectorAll('.jp-OutputArea .js-plotly-plot')].filter(g => !g.closest('.kdnb')).map(g => (g.data || []).map(d => d.name))"
+
+def test_coming_back(lab, page):
+    "A page that is loaded again finds its run; after a restart of the kernel the run is found by its name"
+    name = lab.write("b.ipynb", PANEL+"panel = Panel(Recipe.simple(steps=4000, warm=0, samples=4, evaluation=dict(every=1000)), 'runs')", "from pathlib import Path\nfrom kdnb.train import attach\nattach(next(Path('runs').iterdir()).name)", PANEL+"from pathlib import Path\nagain = Panel(next(Path('runs').iterdir()).name)")
+    runs = lab.root/"runs"; lab.open(page, name); lab.run_cell(page, 0); button(page, "Start").wait_for(timeout=90_000); wait_until(button(page, "Start").is_enabled, 90, "Start stayed off"); press(page, "Start"); at = grew(page, 5)
+    step = lambda: int(re.match(r"step ([\d,]+) of 4,000", told(page))[1].replace(",", "")); at = step(); lab.save(page, name); lab.reload(page, name)
+    came = page.locator(".kdnb [role=timer]").first.or_(page.get_by_text("model not found")); came.wait_for(timeout=60_000); print(f"after a reload: {'the panel came back by itself' if page.locator('.kdnb').count() else 'its cell had to be run again'}")
+    if not page.locator(".kdnb").count(): lab.run_cell(page, 0); lab.ran(page, 0)
+    wait_until(lambda: step() > at, 60, "the panel stood still after the page was loaded again"); at = step(); n = points(page); grew(page, n); shot(page, "panel-reloaded")
+    press(page, "Pause"); said(page, "^paused after step"); press(page, "Resume"); wait_until(lambda: step() > at, 60, "the run stood still"); assert len(list(runs.glob("*/status.json")))==1
+
+    lab.run_cell(page, 0); lab.ran(page, 0); wait_until(lambda: page.locator(".kdnb").count()==1, 60, "the old panel stayed"); button(page, "Stop").wait_for(); at = step()    # the same cell once more: the same run
+    wait_until(lambda: step() > at, 60, "the second panel stood still"); assert len(list(runs.glob("*/status.json")))==1 and button(page, "Start").is_disabled()
+    wait_until(lambda: list(runs.glob("*/checkpoint-*/model.safetensors")), 60, "no checkpoint was written"); lab.restart(page, name)
+    lab.run_cell(page, 1); page.wait_for_function(f"({FIGURES})().some(n => n.length)", timeout=90_000); lab.ran(page, 1); shot(page, "panel-attached")
+    lab.run_cell(page, 2); lab.ran(page, 2); last = page.locator(".kdnb").last; last.scroll_into_view_if_needed(); last.get_by_role("button", name="Start", exact=True).wait_for()
+    wait_until(last.get_by_role("button", name="Start", exact=True).is_enabled, 90, "Start stayed off"); text = last.locator("[role=status]").all_inner_texts(); assert any("stopped" in t or "killed" in t for t in text), text
+    assert last.locator(".js-plotly-plot").first.evaluate("g => g.data[0].x.length") > 5; shot(page, "panel-after-restart")
+    last.get_by_role("button", name="Start", exact=True).click(); last.locator("[role=timer]", has_text=re.compile(r"step [\d,]+ of 4,000")).wait_for(timeout=90_000)
+    last.get_by_role("button", name="Stop", exact=True).click(); wait_until(lambda: json.loads(next(runs.glob("*/status.json")).read_text())["state"]=="stopped", 60, "the run did not stop")
+    rows = [json.loads(l)["step"] for l in next(runs.glob("*/history.jsonl")).read_text().splitlines()]; assert rows==list(range(len(rows))) and len(list(runs.glob("*/status.json")))==1
+
+def test_the_last_figure_stays(lab, page):
+    "Two runs in one panel: what stands below it is the second, also in a notebook that is opened again without a kernel"
+    few = "Recipe.simple(steps=20, warm=0, samples=2, evaluation=dict(every=10))"; name = shown(lab, page, "f.ipynb", f"panel = Panel({few}, 'runs')")
+    press(page, "Start"); said(page, "^done: ", 120); page.wait_for_function(f"({FIGURES})().some(n => n.includes('training forward KL'))", timeout=30_000)
+    pick(page, "objective", "rkl"); head(page, "Objective", "reverse KL"); press(page, "Start"); wait_until(lambda: len(list((lab.root/"runs").glob("tiny-rkl-*/metrics.json")))==1, 120, "the second run did not end")
+    page.wait_for_function(f"({FIGURES})().some(n => n.includes('training reverse KL'))", timeout=30_000); assert not [n for n in page.evaluate(FIGURES) if "training forward KL" in n]
+    lab.save(page, name); kept = [o["data"] for o in lab.outputs(name)[0] if "application/vnd.plotly.v1+json" in o.get("data", {})]
+    assert len(kept)==1 and "training reverse KL" in [t["name"] for t in kept[0]["application/vnd.plotly.v1+json"]["data"]]
+    lab.shut_down(name); lab.reload(page, name); page.locator(".jp-OutputArea img, .jp-OutputArea .js-plotly-plot").first.wait_for(timeout=60_000)
+    picture_ = page.locator(".jp-OutputArea img, .jp-OutputArea .js-plotly-plot").first; picture_.scroll_into_view_if_needed(); assert picture_.bounding_box()["height"] > 200; shot(page, "panel-reopened")
+
+EVIL = "<img src=x onerror=window.evil=1>"
+
+def test_model_text_is_text(lab, page, made):
+    "What a model says, and what a folder is called, is shown as it is and never acts: panel, watch, report"
+    runs, done, part = made; shutil.copytree(runs, lab.root/"runs"); at = lab.root/"runs"/done
+    for f in ("glimpses.jsonl", "samples.jsonl", "answers.jsonl"):
+        rows = [json.loads(l) for l in (at/f).read_text().splitlines()]
+        (at/f).write_text("".join(json.dumps({k: EVIL if k in ("teacher","student","text") else v for k,v in r.items()})+"\n" for r in rows))
+    worse = lab.root/"runs"/EVIL; shutil.copytree(lab.root/"runs"/part, worse); s = json.loads((worse/"status.json").read_text()); (worse/"status.json").write_text(json.dumps({**s, "state": "failed", "error": EVIL}))
+    lab.open(page, lab.write("e.ipynb", PANEL+f"panel = Panel({done!r})", PANEL+f"run = watch({done!r})", PANEL+f"panel = Panel({EVIL!r})"))
+    for i in (0, 1, 2):
+        lab.run_cell(page, i); lab.ran(page, i); panel = page.locator(".kdnb").last; panel.scroll_into_view_if_needed()
+        if i < 2: panel.locator("td", has_text=EVIL).first.wait_for(); assert panel.locator("td", has_text=EVIL).count() >= 16; shot(page, f"panel-evil-{i}")
+        for t in ("Next tokens", "Runs", "Notes"):
+            if (x := panel.get_by_role("tab", name=t, exact=True)).count(): x.click(); page.wait_for_timeout(300)
+        if i==0:
+            panel.get_by_role("tab", name="Runs").click(); assert panel.locator("td", has_text=EVIL).locator("visible=true").count()
+            panel.get_by_role("tab", name="Next tokens").click(); panel.get_by_role("button", name="Read both models").click(); panel.get_by_text("img src").or_(panel.get_by_role("alert")).locator("visible=true").first.wait_for(timeout=60_000); shot(page, "panel-evil-tokens")
+    panel.get_by_text(EVIL).first.wait_for(); assert page.evaluate("typeof window.evil")=="undefined" and page.locator(".kdnb img").count()==0
+    out = subprocess.run([sys.executable, "-c", "from kdnb.cli import main; main()", "report", "-f", f"runs/{done}"], cwd=lab.root, capture_output=True, text=True); assert out.returncode==0, out.stderr
+    page.goto(f"file://{out.stdout.strip()}"); page.locator(".js-plotly-plot .main-svg").first.wait_for(); assert page.locator("td", has_text=EVIL).count() and page.evaluate("typeof window.evil")=="undefined" and page.locator("img[onerror]").count()==0; shot(page, "panel-evil-report", full=True)
+
+def test_for_everybody(lab, page, made):
+    "Keyboard and screen reader; grey, and without red and green; a projector and a narrow window"
+    runs, done, part = made; shutil.copytree(runs, lab.root/"runs"); shown(lab, page, "a.ipynb", f"panel = Panel({done!r})"); said(page, "kl_pq")
+    names = [s["name"] for s in check(page, ".kdnb")]; order = [next(i for i,n in enumerate(names) if x in n) for x in ("Skill and seed knowledge:", "Teacher:", "Student:", "Elicitation:", "Objective:", "Training:", "Copy as Python", "Start", "smoothing", "Answers")]; assert order==sorted(order), names
+    for n in ("Skill and seed knowledge", "Teacher", "Student", "Elicitation", "Training"): unfold(page, n)
+    for h in page.locator(".kdnb-head[aria-expanded=false]").locator("visible=true").all(): h.focus(); page.keyboard.press("Enter")
+    page.get_by_label("source", exact=False).first.wait_for(); page.wait_for_timeout(1000); stops = check(page, ".kdnb"); print(f"{len(stops)} stops of Tab with all sections open"); shot(page, "panel-all-open", full=True)
+    assert {s["role"] for s in stops} >= {"button","combobox","slider","textbox","tab"} and all(s["expanded"] in (True, False) for s in stops if s["name"][:1] in "▸▾")
+    for t in ("Next tokens", "Recipe", "Runs", "Notes", "Answers"): page.get_by_role("tab", name=t, exact=True).focus(); page.keyboard.press("Enter"); check(page, ".kdnb")
+    f = page.locator(".kdnb .js-plotly-plot").first; assert f.get_attribute("role")=="img" and "curves" in f.get_attribute("aria-label")
+    h = head(page, "Teacher"); h.focus(); page.keyboard.press("Enter"); wait_until(lambda: h.get_attribute("aria-expanded")=="false" and not page.get_by_label("teacher", exact=True).first.is_visible(), 20, "Teacher did not close")
+    for n in ("Skill and seed knowledge", "Student", "Elicitation", "Training"): head(page, n).click()
+    button(page, "Start").scroll_into_view_if_needed(); page.wait_for_timeout(500)
+    looks = f.evaluate("g => g.data.map(d => (d.line.dash || 'solid')+' '+(d.mode.includes('markers') ? d.marker.symbol : '')+' '+d.line.width)"); assert len(set(looks))==len(looks), looks    # told apart without any colour
+    grey = colours(page, picture(page, "panel-grey", "achromatopsia")); assert all(c[:2]==c[2:4]==c[4:] for c in grey); picture(page, "panel-deuteranopia", "deuteranopia")
+    for w,h in ((1280, 720), (400, 800)):
+        page.set_viewport_size(dict(width=w, height=h)); page.wait_for_timeout(1500)
+        for t in ("Answers", "Next tokens", "Recipe", "Runs", "Notes"): page.get_by_role("tab", name=t, exact=True).click(); page.wait_for_timeout(200); assert page.evaluate(OUTSIDE)==[0, []], (w, t)
+        page.get_by_role("tab", name="Answers", exact=True).click(); button(page, "Start").scroll_into_view_if_needed(); shot(page, f"panel-{w}x{h}"); f.scroll_into_view_if_needed(); shot(page, f"panel-{w}x{h}-figure")
+        page.get_by_role("tab", name="Answers", exact=True).scroll_into_view_if_needed(); page.mouse.wheel(0, 300); page.wait_for_timeout(300); shot(page, f"panel-{w}x{h}-answers")
+
+def test_voila(lab, page, voila):
+    "As an application without cells: it starts, plots, stops"
+    page.goto(voila(lab.root/lab.write("v.ipynb", PANEL+"panel = Panel(Recipe.simple(steps=2000, warm=0, samples=4), 'runs')")), wait_until="commit"); button(page, "Start").wait_for(timeout=90_000)
+    wait_until(button(page, "Start").is_enabled, 90, "Start stayed off"); press(page, "Start"); grew(page, 5); shot(page, "panel-voila"); press(page, "Stop"); said(page, "kdnb resume", 30)
+    assert json.loads(next((lab.root/"runs").glob("*/status.json")).read_text())["state"]=="stopped"
