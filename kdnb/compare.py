@@ -51,4 +51,4 @@ def table_html(
     "The table with its texts escaped"
     say = lambda v: "" if v is None or v != v else f"{v:.3g}" if isinstance(v, float) and v != int(v) else f"{v:.0f}" if isinstance(v, float) else str(v)
     rows = "".join("<tr>"+"".join(f"<td>{html.escape(say(v))}</td>" for v in r)+"</tr>" for r in table.itertuples(index=False))
-    return f"<div class='kdnb-scroll'><table class='kdnb-table'><caption>{len(table)} runs</caption><tr>{''.join(f'<th scope=col>{html.escape(str(c))}</th>' for c in table.columns)}</tr>{rows}</table></div>"
+    return f"<div class='kdnb-scroll'><table class='kdnb-table kdnb-wide'><caption>{len(table)} run{'s'*(len(table) != 1)}</caption><tr>{''.join(f'<th scope=col>{html.escape(str(c))}</th>' for c in table.columns)}</tr>{rows}</table></div>"

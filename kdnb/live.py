@@ -15,7 +15,7 @@ from .evaluate import along
 from .folder import TimeLeft
 from .train import Run, attach, under_way
 from .plots import LOG_AXIS, STYLE as LINES, label, style
-from .controls import Alert, framed, responsive, small
+from .controls import Alert, figure_widget, framed, small
 
 # %% ../nbs/14_live.ipynb #a838b688
 def ui_mode():
@@ -137,6 +137,7 @@ class View:
         elif k=="paused": self.draw(); self.say("paused", f"paused after step {e['step']}"); self.progress(e)
         elif k in ("done","stopped","failed"):
             self.draw(); words = ", ".join(f"{a} {b:.3g}" for a,b in e["metrics"].items()) if k=="done" else e["text"]
+            if k=="stopped" and "kdnb resume" in words: words += "; here, Start does it"
             self.say(k, f"done: {words}" if k=="done" else words, e.get("trace", "")); self.ended()
 
     def _keep(self, step, rows):
@@ -205,10 +206,10 @@ def memory_line():
 class LiveView(View):
     "A `View` as widgets: `status`, `count`, `bar`, `figure`, `answers_view`, `tokens_view`, `notes`, `device`; `board` is all of them"
     def __init__(self, run, snapshot=None, on_state=None):
-        import ipywidgets as w, plotly.graph_objects as go
+        import ipywidgets as w
         super().__init__(run)
         self.left, self.device_text, self.told, self.alert, self.snapshot, self.on_state = TimeLeft(), "", [], Alert(), snapshot, on_state or (lambda: None)
-        self.figure = responsive(go.FigureWidget(self.figure))
+        self.figure = figure_widget(self.figure)
         self.status, self.count, self.device, self.notes = w.HTML(), w.HTML(), w.HTML(), w.HTML()
         self.bar = w.FloatProgress(min=0, max=1, layout=w.Layout(width="100%", height="14px"))
         named = dict(style=dict(description_width="118px"), layout=w.Layout(width="auto", max_width="460px"), continuous_update=True)
@@ -298,6 +299,7 @@ class LiveView(View):
 
     def ended(self):
         if self.state=="done": self._count(self.total, self.total, "step")
+        else: self.count.value = f"<p role='timer' class='kdnb-status'>step {self.step:,} of {self.total:,}</p>"    # no time is left of what does not go on
         if self.models and self.state=="done": self.models["student"] = self.run.student or self.models["student"]; self.alert.catch(self._read, self.models["student"], self.models.get("teacher"))
         if self.snapshot is not None: self.alert.catch(self.snapshot, still(self.figure))
 
