@@ -379,7 +379,7 @@ class Panel:
         import ipywidgets as w
         self.alert, self.changed, self.why = Alert(), w.HTML(), w.HTML()
         self.form = Form(self.want, self.alert.catch)
-        self.buttons = Buttons(start=lambda: self.alert.catch(self.start), step=lambda: self.alert.catch(self.step), pause=lambda: self.alert.catch(turn, self.run, self.view), stop=lambda: self.alert.catch(halt, self.run, self.view), reset=lambda: self.alert.catch(self.reset))
+        self.buttons = Buttons(start=lambda: self.alert.catch(self.start), step=lambda: self.alert.catch(self.step), pause=lambda: self.alert.catch(self._steer, turn), stop=lambda: self.alert.catch(self._steer, halt), reset=lambda: self.alert.catch(self.reset))
         self.text = RecipeText(self.take, self.report, self.state)
         self.runs = RunsBox(self.out, **{"Show": lambda names: self.look(names[0]), "Load recipe": lambda names: self.take(attach(names[0], self.out).recipe), "Resume": lambda names: self.resume(names[0]), "Report of these": self._report_of})
         self.runs.show()
@@ -454,7 +454,11 @@ class Panel:
         self._look_at(run, catch=not self.fresh)
         if self.fresh: run.sinks.append(self.view)
         if paused: run.pause()
-        self.view.say("loading", "starting"); run.start(fresh=self.fresh); self.fresh = False
+        self._begin(fresh=self.fresh); self.fresh = False
+    @_alone
+    def _begin(self, **kw): self.view.say("loading", "starting"); self.run.start(**kw)    # a Stop that is pressed meanwhile waits until there is something to stop
+    @_alone
+    def _steer(self, f): f(self.run, self.view)
     def step(self):
         "One step: of the run that waits, or the first of a new one"
         if self.view.state != "paused": return self.start(paused=True)
@@ -487,7 +491,7 @@ class Panel:
         self.look(name)
         if self.run.alive: return
         if self.run.state=="done": raise RecipeError(f"{name} is done: there is nothing to go on with. Load its recipe, change it, and press Start")
-        self.view.say("loading", "starting"); self.run.start()
+        self._begin()
 
     def report(self):
         if self.run.state != "done": raise RecipeError(f"a report shows a run that is done, and {self.run.folder.name} is {self.run.state}. Press Start and wait for its end; or mark runs under Runs and press Report of these")
