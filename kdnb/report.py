@@ -148,7 +148,7 @@ class Terminal:
     def _count(self, done, total, unit, post={}):
         from tqdm import tqdm
         if not self.tty:
-            if self.left is None: from kdnb.train import TimeLeft; self.left = TimeLeft()
+            if self.left is None: from kdnb.folder import TimeLeft; self.left = TimeLeft()
             left = self.left(done, total)
             if time.monotonic()-self.told > 10: self.line((f"  {post}" if isinstance(post, str) else f"  {unit} {done} of {total}" + "".join(f", {k} {v}" for k,v in post.items()))+left)
             return
