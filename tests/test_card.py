@@ -1,5 +1,6 @@
 "Text of a model on a page and in a card: whatever it is, it stays text."
 import re
+from browser.conftest import browser, page    # noqa: F401, fixtures
 import pytest
 from hypothesis import given, settings, strategies as st
 from markdown_it import MarkdownIt

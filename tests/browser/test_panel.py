@@ -34,7 +34,7 @@ def test_from_ready_to_reset(lab, page, kernel):
     took = pressed(page, "at step", "ArrowLeft", "document.querySelector('.kdnb-table caption').parentElement.innerText"); page.locator(".kdnb-table", has_text="student, step 220").wait_for(); print(f"at step: {took:.2f} s")
     tab(page, "Next tokens"); t = page.locator(".kdnb-table", has_text="next token"); assert t.locator("th").all_inner_texts()==["next token","teacher","student"] and t.locator("tr").count() > 5; shot(page, f"panel-tokens-{kernel}")
     tab(page, "Notes"); page.get_by_text(re.compile("teacher tiny .879,360 weights., student tiny-s")).wait_for()
-    tab(page, "Runs"); runs = page.locator(".kdnb-table", has=page.locator("caption", has_text="1 runs" )); assert "done" in runs.inner_text() and "240" in runs.inner_text(); shot(page, f"panel-runs-{kernel}")
+    tab(page, "Runs"); runs = page.locator(".kdnb-table", has=page.locator("caption", has_text="1 run")); assert "done" in runs.inner_text() and "240" in runs.inner_text(); shot(page, f"panel-runs-{kernel}")
     press(page, "Reset"); assert "is then replaced. Until then it stays" in said(page, "^ready") and points(page)==0; shot(page, f"panel-reset-{kernel}")
 
 MAKE = """from kdnb.recipe import Recipe
