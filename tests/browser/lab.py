@@ -2,6 +2,11 @@
 import json, os, re, shutil, socket, subprocess, sys, time, urllib.error, urllib.request
 from pathlib import Path
 
+def by_hand(f):
+    "A long test that waits for a quiet machine; not yet among those that CI runs"
+    import pytest
+    return pytest.mark.skipif(not os.environ.get("KDNB_BROWSER_ALL"), reason="long, and fails on a busy machine: KDNB_BROWSER_ALL=1 runs it")(f)
+
 CHROMIUM = "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync".split()
 KERNEL = dict(language="python", display_name="Python 3")
 

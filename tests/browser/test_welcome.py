@@ -1,11 +1,12 @@
 "The notebook of `kdnb lab` in a real JupyterLab"
 import re
 import pytest
-from .lab import loopback_only, shot
+from .lab import by_hand, loopback_only, shot
 pytestmark = pytest.mark.browser
 
 GREW = "n => document.querySelector('.jp-OutputArea-output .js-plotly-plot').data[0].x.length > n"
 
+@by_hand
 def test_welcome_distils_live(lab, page, kernel):
     "`kdnb lab` opens the notebook; under Run All the first cell trains, the plot grows, and Pause, Go on and Stop work"
     assert loopback_only(lab.port)
@@ -22,6 +23,7 @@ def test_welcome_distils_live(lab, page, kernel):
     button("Stop").click(); page.wait_for_function("document.querySelector('p[role=status]').textContent.includes('kdnb resume')", timeout=30_000)
     assert button("Stop").is_disabled()
 
+@by_hand
 def test_welcome_to_the_end(lab, page):
     "Both runs, shortened here, end under one Run All; a second Run All shows them whole, and the comparison"
     text = (lab.root/"welcome.ipynb").read_text()
