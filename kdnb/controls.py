@@ -193,5 +193,5 @@ STYLE = """<style>
 .kdnb-bar{display:inline-block;height:10px;vertical-align:middle;margin-right:4px} .kdnb-code{white-space:pre-wrap;overflow-wrap:anywhere;font:12px/1.4 var(--jp-code-font-family,monospace);margin:0;color:var(--jp-ui-font-color0,#111)} .kdnb pre.kdnb-code{word-break:normal}
 .kdnb-card ul{margin:2px 0;padding-left:20px}
 .kdnb-two{min-height:36px;margin:0 0 4px}
-.kdnb-scroll{max-width:100%;overflow-x:auto}
+.kdnb-scroll{max-width:100%;overflow-x:auto} .kdnb .widget-html,.kdnb .widget-html-content{min-width:0;max-width:100%}
 </style>"""

@@ -104,7 +104,7 @@ def tokens_html(
 ):            # HTML
     "What may follow at one place of an answer: a bar a token for each model"
     colours = {"teacher": "#000000", "student": "#D55E00"}
-    bar = lambda p, n: f"<td><span class='kdnb-bar' style='width:{max(1, round(120*p))}px;background:{colours.get(n, '#0072B2')}'></span>{p:.1%}</td>"
+    bar = lambda p, n: f"<td><span class='kdnb-bar' style='width:max(1px, calc({p:.3f} * min(240px, 20vw)));background:{colours.get(n, '#0072B2')}'></span>{p:.1%}</td>"
     said = f"<p class='kdnb-card'><b>{html.escape(prompt)}</b> … <code>{html.escape(place['said'])}</code> <b>?</b> The teacher's answer goes on with <code>{html.escape(repr(place['next'])[1:-1]) or '(its end)'}</code>{'' if step is None else f'. Student at step {step}.'}</p>"
     rows = "".join(f"<tr>{_cell(repr(t)[1:-1])}{''.join(bar(p, n) for p,n in zip(ps, names))}</tr>" for t,*ps in place["rows"])
     return f"{said}<div class='kdnb-scroll'><table class='kdnb-table'>{_heads(['next token', *names])}{rows}</table></div>"
@@ -211,7 +211,7 @@ class LiveView(View):
         self.left, self.device_text, self.told, self.alert, self.snapshot, self.on_state = TimeLeft(), "", [], Alert(), snapshot, on_state or (lambda: None)
         self.figure = figure_widget(self.figure)
         self.status, self.count, self.device, self.notes = w.HTML(), w.HTML(), w.HTML(), w.HTML()
-        self.bar = w.FloatProgress(min=0, max=1, layout=w.Layout(width="100%", height="14px"))
+        self.bar = w.FloatProgress(min=0, max=1, layout=w.Layout(width="auto", height="14px"))
         named = dict(style=dict(description_width="118px"), layout=w.Layout(width="auto", max_width="460px"), continuous_update=True)
         self.smoothing = w.SelectionSlider(description="smoothing", options=[("none", 0.), *((f"{x}", x) for x in (.5,.8,.9,.95,.98))], **named); self.smoothing.observe(self._smooth, "value")
         self.at_step, self.answers_html = w.SelectionSlider(description="at step", options=[("0", 0)], **named), w.HTML(answers_html([])); self.at_step.observe(self._show_answers, "value")

@@ -4,8 +4,9 @@ import pytest
 from conftest import lacking
 from .lab import Lab, add_kernel, chromium, end, new_page, shot, start_lab, start_voila
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser():
+    "Chromium, for this folder only: Playwright keeps an event loop in this thread, which tests elsewhere must not find"
     try: from playwright.sync_api import sync_playwright
     except ImportError: lacking("playwright is not installed")
     with sync_playwright() as p:

@@ -24,7 +24,7 @@ def unfold(page, name):
     wait_until(lambda: h.get_attribute("aria-expanded")=="true", 20, f"{name} did not open"); return h
 def pick(page, label, text):
     "Choose in a list by typing into it"
-    l = page.get_by_label(label, exact=True).first; l.focus(); page.keyboard.type(text); return l
+    l = page.get_by_label(label, exact=True).first; l.wait_for(); l.focus(); assert l.evaluate("e => e===document.activeElement"); page.wait_for_timeout(1100); page.keyboard.type(text); return l    # what is not seen yet takes no focus; letters less than a second apart are one word
 def chosen(page, label): return page.get_by_label(label, exact=True).first.evaluate("e => e.selectedOptions[0].text")
 
 def shown(lab, page, name, cell, kernel="python3"):

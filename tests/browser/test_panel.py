@@ -2,7 +2,7 @@
 import json, re, shutil, subprocess, sys, time
 import pytest
 from .a11y import check, colours, picture
-from .lab import by_hand, said, shot, wait_until
+from .lab import said, shot, wait_until
 from .seen import *
 pytestmark = pytest.mark.browser
 
@@ -51,12 +51,11 @@ def made(tmp_path_factory):
     done, state, part, how = subprocess.run([sys.executable, "-c", MAKE], cwd=at, capture_output=True, text=True, check=True).stdout.split()
     assert (state, how)==("done", "stopped"); return at/"runs", done, part
 
-@by_hand
 def test_choosing(lab, page, made):
     "By keyboard: what a choice changes, what is hidden and why, what is off and why; the recipe's text; runs on disk"
     runs, done, part = made; shutil.copytree(runs, lab.root/"runs"); shown(lab, page, "c.ipynb", f"panel = Panel({SHORT}, 'runs')")
     pick(page, "objective", "dpo"); assert "elicitation is now feedback: dpo learns from scored candidates" in said(page, "^Changed with it"); head(page, "Objective", "DPO"); assert chosen(page, "objective").startswith("dpo"); shot(page, "panel-changed")
-    unfold(page, "Teacher"); pick(page, "teacher", "smollm2"); assert "skill is now instruct: only tiny speaks tiny-tell" in said(page, "skill is now instruct"); reads(page, "134,515,008 weights"); assert chosen(page, "teacher")=="smollm2-135m"
+    unfold(page, "Teacher"); pick(page, "teacher", "smollm2"); assert "skill is now instruct: only tiny speaks tiny-tell" in said(page, "skill is now instruct"); reads(page, re.compile("134,515,008 weights|about 135 million weights")); assert chosen(page, "teacher")=="smollm2-135m"
     unfold(page, "Student"); why = page.locator(".kdnb summary", has_text="3 hidden: why?").first; why.wait_for(); why.focus(); page.keyboard.press("Enter")
     reads(page, "which reads only the words of tiny; the teacher is smollm2-135m"); shot(page, "panel-hidden")
     assert not {"tiny-xs","tiny-s","tiny-m"} & set(page.get_by_label("student", exact=True).first.evaluate("e => [...e.options].map(o => o.value)")) and button(page, "Start").is_enabled()
@@ -82,12 +81,11 @@ def test_choosing(lab, page, made):
 
 FIGURES = "() => [...document.querySelectorAll('.jp-OutputArea .js-plotly-plot')].filter(g => !g.closest('.kdnb')).map(g => (g.data || []).map(d => d.name))"
 
-@by_hand
 def test_coming_back(lab, page):
     "A page that is loaded again finds its run; after a restart of the kernel the run is found by its name"
-    name = lab.write("b.ipynb", PANEL+"panel = Panel(Recipe.simple(steps=4000, warm=0, samples=4, evaluation=dict(every=1000)), 'runs')", "from pathlib import Path\nfrom kdnb.train import attach\nattach(next(Path('runs').iterdir()).name)", PANEL+"from pathlib import Path\nagain = Panel(next(Path('runs').iterdir()).name)")
+    name = lab.write("b.ipynb", PANEL+"panel = Panel(Recipe.simple(steps=50_000, warm=0, samples=4, evaluation=dict(every=1000)), 'runs')", "from pathlib import Path\nfrom kdnb.train import attach\nattach(next(Path('runs').iterdir()).name)", PANEL+"from pathlib import Path\nagain = Panel(next(Path('runs').iterdir()).name)")
     runs = lab.root/"runs"; lab.open(page, name); lab.run_cell(page, 0); button(page, "Start").wait_for(timeout=90_000); wait_until(button(page, "Start").is_enabled, 90, "Start stayed off"); press(page, "Start"); at = grew(page, 5)
-    step = lambda: int(re.match(r"step ([\d,]+) of 4,000", told(page))[1].replace(",", "")); at = step(); lab.save(page, name); lab.reload(page, name)
+    step = lambda: int(re.match(r"step ([\d,]+) of 50,000", told(page))[1].replace(",", "")); at = step(); lab.save(page, name); lab.reload(page, name)
     came = page.locator(".kdnb [role=timer]").first.or_(page.get_by_text("model not found")); came.wait_for(timeout=60_000); print(f"after a reload: {'the panel came back by itself' if page.locator('.kdnb').count() else 'its cell had to be run again'}")
     if not page.locator(".kdnb").count(): lab.run_cell(page, 0); lab.ran(page, 0)
     wait_until(lambda: step() > at, 60, "the panel stood still after the page was loaded again"); at = step(); n = points(page); grew(page, n); shot(page, "panel-reloaded")
@@ -100,11 +98,10 @@ def test_coming_back(lab, page):
     lab.run_cell(page, 2); lab.ran(page, 2); last = page.locator(".kdnb").last; last.scroll_into_view_if_needed(); last.get_by_role("button", name="Start", exact=True).wait_for()
     wait_until(last.get_by_role("button", name="Start", exact=True).is_enabled, 90, "Start stayed off"); text = last.locator("[role=status]").all_inner_texts(); assert any("stopped" in t or "killed" in t for t in text), text
     assert last.locator(".js-plotly-plot").first.evaluate("g => g.data[0].x.length") > 5; shot(page, "panel-after-restart")
-    last.get_by_role("button", name="Start", exact=True).click(); last.locator("[role=timer]", has_text=re.compile(r"step [\d,]+ of 4,000")).wait_for(timeout=90_000)
+    last.get_by_role("button", name="Start", exact=True).click(); last.locator("[role=timer]", has_text=re.compile(r"step [\d,]+ of 50,000")).wait_for(timeout=90_000)
     last.get_by_role("button", name="Stop", exact=True).click(); wait_until(lambda: json.loads(next(runs.glob("*/status.json")).read_text())["state"]=="stopped", 60, "the run did not stop")
     rows = [json.loads(l)["step"] for l in next(runs.glob("*/history.jsonl")).read_text().splitlines()]; assert rows==list(range(len(rows))) and len(list(runs.glob("*/status.json")))==1
 
-@by_hand
 def test_the_last_figure_stays(lab, page):
     "Two runs in one panel: what stands below it is the second, also in a notebook that is opened again without a kernel"
     few = "Recipe.simple(steps=20, warm=0, samples=2, evaluation=dict(every=10))"; name = shown(lab, page, "f.ipynb", f"panel = Panel({few}, 'runs')")
@@ -118,7 +115,6 @@ def test_the_last_figure_stays(lab, page):
 
 EVIL = "<img src=x onerror=window.evil=1>"
 
-@by_hand
 def test_model_text_is_text(lab, page, made):
     "What a model says, and what a folder is called, is shown as it is and never acts: panel, watch, report"
     runs, done, part = made; shutil.copytree(runs, lab.root/"runs"); at = lab.root/"runs"/done
@@ -134,12 +130,11 @@ def test_model_text_is_text(lab, page, made):
             if (x := panel.get_by_role("tab", name=t, exact=True)).count(): x.click(); page.wait_for_timeout(300)
         if i==0:
             panel.get_by_role("tab", name="Runs").click(); assert panel.locator("td", has_text=EVIL).locator("visible=true").count()
-            panel.get_by_role("tab", name="Next tokens").click(); panel.get_by_role("button", name="Read both models").click(); panel.get_by_text("img src").or_(panel.get_by_role("alert")).locator("visible=true").first.wait_for(timeout=60_000); shot(page, "panel-evil-tokens")
+            panel.get_by_role("tab", name="Next tokens").click(); panel.get_by_role("button", name="Read both models").click(); panel.locator("code", has_text="<unk>").locator("visible=true").first.wait_for(timeout=60_000); shot(page, "panel-evil-tokens")
     panel.get_by_text(EVIL).first.wait_for(); assert page.evaluate("typeof window.evil")=="undefined" and page.locator(".kdnb img").count()==0
     out = subprocess.run([sys.executable, "-c", "from kdnb.cli import main; main()", "report", "-f", f"runs/{done}"], cwd=lab.root, capture_output=True, text=True); assert out.returncode==0, out.stderr
     page.goto(f"file://{out.stdout.strip()}"); page.locator(".js-plotly-plot .main-svg").first.wait_for(); assert page.locator("td", has_text=EVIL).count() and page.evaluate("typeof window.evil")=="undefined" and page.locator("img[onerror]").count()==0; shot(page, "panel-evil-report", full=True)
 
-@by_hand
 def test_for_everybody(lab, page, made):
     "Keyboard and screen reader; grey, and without red and green; a projector and a narrow window"
     runs, done, part = made; shutil.copytree(runs, lab.root/"runs"); shown(lab, page, "a.ipynb", f"panel = Panel({done!r})"); said(page, "kl_pq")
@@ -161,7 +156,6 @@ def test_for_everybody(lab, page, made):
         page.get_by_role("tab", name="Answers", exact=True).click(); button(page, "Start").scroll_into_view_if_needed(); shot(page, f"panel-{w}x{h}"); f.scroll_into_view_if_needed(); shot(page, f"panel-{w}x{h}-figure")
         page.get_by_role("tab", name="Answers", exact=True).scroll_into_view_if_needed(); page.mouse.wheel(0, 300); page.wait_for_timeout(300); shot(page, f"panel-{w}x{h}-answers")
 
-@by_hand
 def test_voila(lab, page, voila):
     "As an application without cells: it starts, plots, stops"
     page.goto(voila(lab.root/lab.write("v.ipynb", PANEL+"panel = Panel(Recipe.simple(steps=2000, warm=0, samples=4), 'runs')")), wait_until="commit"); button(page, "Start").wait_for(timeout=90_000)
