@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SHARES', 'NAMES', 'HZ', 'SLOWEST', 'SHARE', 'ui_mode', 'Line', 'live_columns', 'live_figure', 'answers_html',
-           'tokens_html', 'View', 'still', 'follow', 'memory_line', 'LiveView', 'Buttons', 'keep_snapshot',
+           'tokens_html', 'outcome', 'View', 'still', 'follow', 'memory_line', 'LiveView', 'Buttons', 'keep_snapshot',
            'show_still', 'train_still', 'watch', 'elsewhere', 'turn', 'halt']
 
 # %% ../nbs/14_live.ipynb #8265dc69
@@ -14,7 +14,7 @@ from .skills import DataError, load_skill
 from .evaluate import along
 from .folder import TimeLeft
 from .train import Run, attach, under_way
-from .plots import LOG_AXIS, STYLE as LINES, label, style
+from .plots import LOG_AXIS, label, log_ticks, style
 from .controls import Alert, figure_widget, framed, small
 
 # %% ../nbs/14_live.ipynb #a838b688
@@ -109,6 +109,16 @@ def tokens_html(
     rows = "".join(f"<tr>{_cell(repr(t)[1:-1])}{''.join(bar(p, n) for p,n in zip(ps, names))}</tr>" for t,*ps in place["rows"])
     return f"{said}<div class='kdnb-scroll'><table class='kdnb-table'>{_heads(['next token', *names])}{rows}</table></div>"
 
+# %% ../nbs/14_live.ipynb #a7203856
+def outcome(
+    metrics, # of a run that is done, as in `Run.metrics`
+):           # text
+    "What a run came to, in words"
+    m = dict(metrics)
+    said = [s.format(m.pop(k)) for k,s in dict(precision="{:.0%} of what it says is right", coverage="it tells {:.0%} of the right answers", agreement="it agrees with the teacher on {:.0%} of the next tokens").items() if k in m]
+    if (kl := [f"{n} {m.pop(k):.3g}" for k,n in dict(kl_pq="KL(p‖q)", kl_qp="KL(q‖p)").items() if k in m]): said.append(" and ".join(kl)+" nats a token from the teacher")
+    return "; ".join(said+[f"{dict(ce='cross-entropy', rouge_l='ROUGE-L').get(k, k.replace('_', ' '))} {v:.3g}" for k,v in m.items()])
+
 # %% ../nbs/14_live.ipynb #cdc16475
 HZ, SLOWEST, SHARE = 4, 2., 1/40
 
@@ -118,7 +128,7 @@ class View:
         run:Run, # what is watched
     ):
         self.run, self.state, self.text, self.smooth, self.due, self.since, self.step, self.total = run, "ready", "ready", 0., 0., time.monotonic(), 0, sum(s.steps*s.rounds for s in run.recipe.stages)
-        self.figure, self.lines, self.first, self.answers = live_figure(run.recipe), {c: Line(200 if c.startswith("heldout") else 1000) for c in live_columns(run.recipe)}, [], {}
+        self.rows = live_columns(run.recipe); self.figure, self.lines, self.first, self.answers, self.ticks = live_figure(run.recipe), {c: Line(200 if c.startswith("heldout") else 1000) for c in self.rows}, [], {}, LOG_AXIS["tickvals"]
 
     def say(self, state, text, trace=""): self.state, self.text = state, text
     def progress(self, e): pass
@@ -136,7 +146,7 @@ class View:
         elif k in ("phase","note"): self.progress(e)
         elif k=="paused": self.draw(); self.say("paused", f"paused after step {e['step']}"); self.progress(e)
         elif k in ("done","stopped","failed"):
-            self.draw(); words = ", ".join(f"{a} {b:.3g}" for a,b in e["metrics"].items()) if k=="done" else e["text"]
+            self.draw(); words = outcome(e["metrics"]) if k=="done" else e["text"]
             if k=="stopped" and "kdnb resume" in words: words += "; here, Start does it"
             self.say(k, f"done: {words}" if k=="done" else words, e.get("trace", "")); self.ended()
 
@@ -151,7 +161,12 @@ class View:
         with self.figure.batch_update():
             for t,(c,l) in zip(self.figure.data, self.lines.items()): t.x, t.y = l.points(0. if c.startswith("heldout") else self.smooth)
             if self.step and not self.figure.layout.yaxis.autorange: self.figure.layout.yaxis.autorange = True; self.figure.update_xaxes(autorange=True)
+            self._ticks()
         now = time.monotonic(); self.due = now+max(min(SLOWEST, max(1/HZ, (now-self.since)/60)), (now-began)/SHARE)
+
+    def _ticks(self):
+        ys = [y for c,l in self.lines.items() if self.rows[c]==1 and c != "reward" for y in l.y if y > 0]; now = log_ticks(min(ys), max(ys)) if ys else log_ticks()
+        if now["tickvals"] != self.ticks: self.ticks = now["tickvals"]; self.figure.layout.yaxis.update(now)
 
     def catch_up(self):
         "Show what the folder holds already, and listen to what comes"
@@ -167,8 +182,8 @@ class View:
         return self
     def summary(self):
         "Where a run stands that nobody trains now: a state, and a sentence"
-        run = self.run; state = run.state; said = ", ".join(f"{a} {b:.3g}" for a,b in run.metrics.items())
-        if state=="done": return "done", f"done: {said}"
+        run = self.run; state = run.state
+        if state=="done": return "done", f"done: {outcome(run.metrics)}"
         if state=="failed": return "failed", run.status.get("error") or "the run failed"
         return ("stopped", f"{state} after step {run.last_step}; Start goes on from there") if state in ("stopped","killed") else ("ready", "ready")
 
@@ -242,8 +257,8 @@ class LiveView(View):
             if e.get("total") and "done" in e: self._count(e["done"], e["total"], "answers")
             elif k=="phase" and e.get("text"): self.say("stopping" if self.run.stopping.is_set() else "running" if e["text"].startswith("training") else "loading", e["text"]); self.left = TimeLeft()
             return
+        if self.state in ("ready","loading","paused") and k=="step": self.since, self.left = time.monotonic(), TimeLeft(); self.say("running", "training")
         if e.get("total"): self._count(e["step"], e["total"], "step", e.get("tokens_per_second"))
-        if self.state in ("ready","loading","paused") and k=="step": self.since = time.monotonic(); self.say("running", "training")
         self.device.value = small(f"{self.device_text}{memory_line()}")
 
     def _count(self, done, total, unit, speed=None):
@@ -377,7 +392,7 @@ def elsewhere(run):
 def turn(run, view):
     "Pause, or resume"
     elsewhere(run)
-    if view.state=="paused": run.go_on(); view.say("running", "training")
+    if view.state=="paused": view.left = TimeLeft(); run.go_on(); view.say("running", "training")
     else: run.pause(); view.say(view.state, "pausing after this step")
 
 def halt(run, view): elsewhere(run); run.stop(); view.say("stopping", "stopping after this step")

@@ -16,7 +16,7 @@ from .folder import write
 from .train import Run, attach, check, under_way
 from .compare import ABOUT, overlay, runs_table, table_html
 from .plots import label
-from .controls import Alert, Control, Section, copy_button, figure_widget, framed, legal_of, small
+from .controls import Alert, Control, Section, copy_button, figure_widget, framed, legal_of, open_link, small
 from .live import Buttons, LiveView, _display, elsewhere, follow, halt, keep_snapshot, live_columns, train_still, turn, ui_mode, watch
 
 # %% ../nbs/14_panel.ipynb #a7885e9f
@@ -50,7 +50,7 @@ class Pick:
     ):
         import ipywidgets as w
         wide = lambda: dict(style=dict(description_width="70px"), layout=w.Layout(width="auto", max_width="100%"))    # each its own: one of them is hidden at times
-        self.on, self.quiet, self.incomplete = on, False, ""
+        self.on, self.quiet, self.incomplete, self.stands = on, False, "", None
         self.list, self.rest = w.Dropdown(description=name, options=[], **wide()), w.Text(description=f"{name}'s name", continuous_update=False, **wide())
         self.card, self.hidden = w.HTML(), w.HTML()
         self.view = w.VBox([self.list, self.rest, self.card, self.hidden])
@@ -61,7 +61,8 @@ class Pick:
         hidden={}, # and what cannot, with the reasons
         card="",   # HTML
     ):
-        kind, rest = split_name(value, names); self.quiet = True
+        if self.incomplete and value==self.stands: return    # a name that is half typed stays
+        self.stands = value; kind, rest = split_name(value, names); self.quiet = True
         try:
             options = [(k+"…" if k.endswith(":") else Path(k).name if "/" in k else k, k) for k in dict.fromkeys([*names, kind])]
             if list(self.list.options) != options: self.list.options = options
@@ -238,6 +239,9 @@ class Form:
     @property
     def incomplete(self): return next((f"{n}: {p.incomplete}" for n,p in (("Teacher", self.teacher), ("Student", self.student), ("Skill", self.skill)) if p.incomplete), "")
 
+    def forget(self):
+        "Names that are half typed"
+        for p in (self.skill, self.teacher, self.student): p.incomplete = ""
     def show(self, r, at):
         for n,s in self.sections.items(): s.title(title(r, n, at))
         seeds = seed_card(r); words = dict(seeds) | {"prompts": f"{seeds['prompts']} to learn from, {seeds['heldout']} held out" if seeds["prompts"] else ""}; words.pop("heldout")
@@ -261,6 +265,8 @@ class Form:
         if hasattr(self, "view"): each(self.view)
 
 # %% ../nbs/14_panel.ipynb #e9036cb3
+def _said(box, text, more=""): box.said.value = f"<p role='status' class='kdnb-card'>{html.escape(text)} {more}</p>"
+
 class RecipeText:
     "The recipe as YAML that can be edited, and as Python; save, load, copy, make a report"
     def __init__(self,
@@ -283,7 +289,7 @@ class RecipeText:
         self.code = w.VBox([self.python, self.copy])    # stands apart, and is always seen
     @property
     def edited(self): return self.yaml.value.strip() != self.shown.strip()
-    def say(self, text): self.said.value = f"<p role='status' class='kdnb-card'>{html.escape(text)}</p>"
+    def say(self, text, more=""): _said(self, text, more)
     def _edited(self):
         if self.edited: self.say("edited, not yet applied")
         elif "edited" in self.said.value: self.said.value = ""
@@ -327,7 +333,7 @@ class RunsBox:
         for n,f in does.items(): self.buttons[n].on_click(lambda _, f=f: alert.anew(lambda: f(self.marked())))
         row = lambda *x: w.HBox(x, layout=w.Layout(flex_flow="row wrap"))
         self.view = w.VBox([row(self.sort, self.refresh), self.list, row(self.column, self.over, *self.buttons.values()), alert.view, self.said, self.figure, self.table])
-    def say(self, text): self.said.value = f"<p role='status' class='kdnb-card'>{html.escape(text)}</p>"
+    def say(self, text, more=""): _said(self, text, more)
     def marked(self):
         if not self.list.value: raise RecipeError("no run is marked: mark one in the list (several with Ctrl or Shift)")
         return list(self.list.value)
@@ -386,9 +392,11 @@ class Panel:
         self.board, (self.answers, self.tokens, self.notes) = w.VBox([], layout=w.Layout(min_width="0")), (w.VBox([]) for _ in range(3))
         self.tabs = w.Tab([self.answers, self.tokens, self.text.view, self.runs.view, self.notes], titles=["Answers", "Next tokens", "Recipe", "Runs", "Notes"])
         self._look_at(Run(self.recipe, self.out), catch=False)
-        right = w.VBox([self.buttons.view, self.why, self.alert.view, self.changed, self.board, self.tabs], layout=w.Layout(flex="1 1 460px", min_width="0", max_width="100%", overflow="hidden", padding="0 0 0 8px"))
-        left = w.VBox([self.form.view, self.text.code], layout=w.Layout(flex="0 1 340px", min_width="min(280px, 100%)", max_width="100%"))
-        self.whole = framed([w.HBox([left, right], layout=w.Layout(flex_flow="row wrap", align_items="flex-start"))], "kdnb: choose, watch and compare distillations", "curves of training and of held-out measures")
+        self.hide = w.Button(description="Hide the form", tooltip="Give the figure the whole width, as for a lecture; the same button brings the form back", layout=w.Layout(width="auto")); self.hide.on_click(lambda _: self.alert.catch(self.lecture))
+        top = w.HBox([self.buttons.view, self.hide], layout=w.Layout(flex_flow="row wrap", justify_content="space-between"))
+        right = w.VBox([top, self.why, self.alert.view, self.changed, self.board, self.tabs], layout=w.Layout(flex="1 1 460px", min_width="0", max_width="100%", overflow="hidden", padding="0 0 0 8px"))
+        self.left = w.VBox([self.form.view, self.text.code], layout=w.Layout(flex="0 1 340px", min_width="min(280px, 100%)", max_width="100%"))
+        self.whole = framed([w.HBox([self.left, right], layout=w.Layout(flex_flow="row wrap", align_items="flex-start"))], "kdnb: choose, watch and compare distillations", "curves of training and of held-out measures")
 
     def _show_itself(self): _display(self.whole); self.snapshot = keep_snapshot(); self.view.snapshot = self.snapshot
 
@@ -412,7 +420,7 @@ class Panel:
     @_alone
     def show(self):
         "Show the recipe, wherever it stands"
-        if self.view.state=="ready" and not self.view.step and self.run.folder.name != self.recipe.run_id: self._empty()
+        if self.view.state in ("ready","failed") and not self.view.step and self.run.folder.name != self.recipe.run_id: self._empty()
         self.form.show(self.recipe, self.at); self.text.show(self.recipe); self.state()
     @_alone
     def state(self):
@@ -421,6 +429,7 @@ class Panel:
         if (now := (self.view.state, self.invalid))==self.was: return
         was, self.was = self.was, now
         self.buttons.show(*now); busy = self.busy; self.why.value = f"<p role='status' class='kdnb-card'>Start is off. {html.escape(now[1])}</p>" if now[1] and not busy else ""    # a tooltip of what is off is read by nobody
+        if now[0]=="running" and (not was or was[0]=="loading"): self.alert.catch(self.runs.show)    # it stands there from now on
         if was and busy==(was[0] in BUSY): return
         self.form.locked(f"Choices are locked while {self.run.folder.name} trains: press Stop to change them." if busy else "")
         if not busy: self.form.show(self.recipe, self.at); self.alert.catch(self.runs.show)
@@ -437,8 +446,10 @@ class Panel:
         try: self.recipe, told = choose(self.recipe, part, value, self.at)
         except RecipeError: self.form.show(self.recipe, self.at); raise
         self.at = max(self.at, -len(self.recipe.stages))
-        self.changed.value = f"<div role='status' class='kdnb-card'><b>Changed with it:</b><ul>{''.join(f'<li>{html.escape(t)}</li>' for t in told)}</ul></div>" if told else ""
+        if told: self._told("Changed with it:", *told)
         self.show()
+
+    def _told(self, head, *told): self.changed.value = f"<div role='status' class='kdnb-card'><b>{html.escape(head)}</b><ul>{''.join(f'<li>{html.escape(t)}</li>' for t in told)}</ul></div>"
 
     # what the buttons do
     def start(self, paused=False):
@@ -451,6 +462,7 @@ class Panel:
             if there.state not in ("done","stopped","failed"): return self._look_at(there)
             there.wait(10)    # it has ended, and is putting things away
         if self.snapshot: self.snapshot(None)
+        if not self.fresh and (run.state=="done" or run.last_step): self._told("This recipe was trained before, and is shown again." if run.state=="done" else f"Goes on after step {run.last_step:,}, where this recipe's run was {run.state}.", "To begin anew: Stop if it trains, then Reset and Start.")
         self._look_at(run, catch=not self.fresh)
         if self.fresh: run.sinks.append(self.view)
         if paused: run.pause()
@@ -459,6 +471,9 @@ class Panel:
     def _begin(self, **kw): self.view.say("loading", "starting"); self.run.start(**kw)    # a Stop that is pressed meanwhile waits until there is something to stop
     @_alone
     def _steer(self, f): f(self.run, self.view)
+    def lecture(self):
+        "Hide the form, or show it again"
+        hidden = self.left.layout.display=="none"; self.left.layout.display = "flex" if hidden else "none"; self.hide.description = "Hide the form" if hidden else "Show the form"
     def step(self):
         "One step: of the run that waits, or the first of a new one"
         if self.view.state != "paused": return self.start(paused=True)
@@ -472,13 +487,13 @@ class Panel:
         "A figure for the recipe that stands, before anything is in it"
         run = Run(self.recipe, self.out)
         if self.view.step or shape(self.recipe) != shape(self.run.recipe): self._look_at(run, catch=False)
-        else: self.run = self.view.run = run; self.view.total = sum(shape(self.recipe)[1]); self.view.alert.say("")    # the figure that is there will do
+        else: self.run = self.view.run = run; self.view.total = sum(shape(self.recipe)[1]); self.view.alert.say(""); self.view.say("ready", "ready")    # the figure that is there will do
         if self.fresh: self.view.say("ready", "ready: Start begins at step 0"+(f", and what is in {self.run.folder} is then replaced. Until then it stays" if self.run.folder.is_dir() else ""))
     @_alone
     def take(self, recipe):
         "Another recipe takes the place of the one that stands"
         if self.busy: raise RecipeError(f"{self.run.folder.name} is training, so the recipe was not taken. Press Stop, then load it again")
-        self.recipe, self.at, self.fresh = recipe, -1, False; self.changed.value = ""; self.alert.say(""); self.show()
+        self.recipe, self.at, self.fresh = recipe, -1, False; self.changed.value = ""; self.alert.say(""); self.form.forget(); self.show()
     def look(self, name):
         "Show a run that is on disk"
         run = self._read(name)
@@ -509,7 +524,9 @@ class Panel:
             try:
                 p = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True); last = ""
                 for line in p.stderr: last = line.strip() or last; box.say(f"report: {last}")
-                page = p.stdout.read().strip(); box.say(f"report: {page}" if p.wait()==0 else f"the report failed: {last}")
+                page = p.stdout.read().strip()
+                if p.wait(): box.say(f"the report failed: {last}")
+                else: box.say(f"report: {page}", open_link(page, "open it"))
             finally: button.disabled = False
         threading.Thread(target=lambda: box.alert.catch(make), daemon=True).start()
 

@@ -83,7 +83,7 @@ class LM:
         return self.tokenizer("\n".join(m["content"] for m in messages)+"\n")["input_ids"]
 
     def completion_ids(self, text): return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.tokenizer.eos_token_id]
-    def text(self, ids): return self.tokenizer.decode([i for i in ids if i not in self.ends], skip_special_tokens=True).strip()
+    def text(self, ids): ends = self.ends; return self.tokenizer.decode([i for i in ids if i not in ends], skip_special_tokens=True).strip()
 
 # %% ../nbs/03_teachers.ipynb #a983057b
 def takes_system(
@@ -177,13 +177,13 @@ def _generate(self:LM,
     import torch
     longest, out, done = max(map(len, prompts), default=0), [None]*len(prompts), 0
     if longest >= self.context: raise DataError(f"{self.name}: a prompt has {longest} tokens, and the model reads {self.context}. Shorten it, or choose another model")
-    ask, training = _sample if _steppable(self.model) else _hf_sample, self.model.training
+    ask, training, ends = _sample if _steppable(self.model) else _hf_sample, self.model.training, self.ends
     self.model.eval()
     with seeded(seed), torch.inference_mode():
         for part,room in _parts(prompts, batch, max_new_tokens, self.context):
             ids, mask = pad([prompts[j] for j in part], left=True, device=self.device)
             for j,row in zip(part, ask(self, ids, mask, temperature, room, _teller(on_event, done, len(prompts), room))):
-                out[j] = row[:next((k+1 for k,t in enumerate(row) if t in self.ends), len(row))]
+                out[j] = row[:next((k+1 for k,t in enumerate(row) if t in ends), len(row))]
             done += len(part)
             if on_event: on_event(dict(kind="phase", done=done, total=len(prompts)))
     self.model.train(training)
@@ -211,7 +211,8 @@ def _say(self:LM,
     "One reply to each conversation: what `generate` samples, and how it ended"
     keys, others = [""]*len(messages) if contrast else request_keys(messages, temperature, max_new_tokens, seed), contrast[0] if contrast else []
     if contrast and len(others) != len(messages): raise DataError(f"{len(messages)} conversations, and {len(others)} to decode away from; each needs one")
-    sides = [[_readable(self, m) for m in talks] for talks in zip(messages, *([others] if contrast else []))]
+    once = {}    # one conversation is often asked many times
+    sides = [[once[k] if (k := repr(m)) in once else once.setdefault(k, _readable(self, m)) for m in talks] for talks in zip(messages, *([others] if contrast else []))]
     out = [Reply("", "failed", next(filter(None, (why for _,why in x)), ""), teacher=self.name, key=k) for x,k in zip(sides, keys)]
     if on_event and any(m["role"]=="system" for t in [*messages, *others] for m in t) and not takes_system(self.tokenizer): on_event(dict(kind="note", text=f"the chat template of {self.name} takes no system message: its text stands before the first user message"))
     asked = [i for i,r in enumerate(out) if not r.why]

@@ -1,12 +1,13 @@
-"""Measure what it is to watch a run: first plot, Stop, memory, cost. In a real JupyterLab and Chromium; numbers, no tests.
+"""Measure what it is to watch a run: first plot, Stop, sliders, memory, cost. In a real JupyterLab and Chromium; numbers, no tests.
 
-    python tools/live.py                                  # all, some 8 minutes
+    python tools/live.py                                  # all, some 12 minutes
     python tools/live.py --only memory --minutes 30
     python tools/live.py --view watch                     # the same of another view: a line in VIEWS
 """
 import argparse, contextlib, json, os, signal, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent/"tests"))
+from browser.seen import pressed, tab
 from browser.lab import CHROMIUM, Lab, chromium, chromium_path, end, free_port, new_page, recorded, start_lab, wait_until, write_notebook
 
 # imports; what a cell says to show `recipe`; the button that then starts it, if any; where the run is; what the kernel alone says to show and start it
@@ -71,7 +72,7 @@ class View:
         t = time.time(); self.lab.run_cell(self.page, self.at); self.until("() => !window.old || !window.old.isConnected")
         if self.button: b = self.page.get_by_role("button", name=self.button, exact=True).first; b.wait_for(); patient and self.lab.ran(self.page, self.at); self.page.evaluate(CLICKED); b.click(); t = self.page.evaluate("window.clicked")/1000
         return t
-    def until(self, js): self.page.wait_for_function(js, timeout=120_000, polling=20); return time.time()
+    def until(self, js, ms=120_000): self.page.wait_for_function(js, timeout=ms, polling=20); return time.time()
     def stop(self): self.page.get_by_role("button", name="Stop", exact=True).first.click()
     def stop_and_wait(self, i):
         "Press Stop: when that was, and what the kernel noted"
@@ -106,6 +107,26 @@ def stop(v):
     v.lab.shut_down(v.name)
     row("Stop to the last step", f"{statistics.median(loop)*1000:.0f} ms", f"max {max(loop)*1000:.0f} ms of {len(loop)}; a step takes {statistics.median(step)*1000:.0f} ms")
     row("Stop to the end of the run, its checkpoint written", f"{statistics.median(ended)*1000:.0f} ms", f"max {max(ended)*1000:.0f} ms")
+
+# a real language model on all cores; the answers are there, so training begins soon
+HEAVY = """import json, pathlib, tempfile
+from kdnb.recipe import Recipe
+{imports}
+rows = pathlib.Path("rows.jsonl"); rows.write_text("".join(json.dumps(dict(prompt=f"What is {{i}} plus {{i}}?", completion=f"{{i}} plus {{i}} is {{2*i}}, because we count on from {{i}}.")) + "\\n" for i in range(24)))
+recipe, out = Recipe.simple(teacher="smollm2-135m", steps=5000, batch=4, data=dict(source="rows.jsonl", heldout=.2), evaluation=dict(every=1000, prompts=2, glimpse=2, max_new_tokens=12)), tempfile.mkdtemp()
+{show}"""
+SLIDERS = {"smoothing": "document.querySelector('.js-plotly-plot').data[0].y[3]", "place in answer": "document.querySelector('.kdnb-bar').closest('.kdnb-scroll').parentElement.innerText"}
+
+def sliders(v):
+    "Seconds from a key on a slider until what it moves has moved, while SmolLM2 trains on all cores"
+    v.lab.write("sliders.ipynb", HEAVY.format(imports=v.imports, show=v.show)); v.lab.open(v.page, "sliders.ipynb"); v.at, v.name = 0, "sliders.ipynb"; v.start(patient=bool(v.button))
+    v.until("() => [...document.querySelectorAll('.js-plotly-plot')].some(g => (g.data||[]).some(t => t.x && t.x.length > 8))", 900_000)
+    tab(v.page, "Next tokens"); v.page.locator(".kdnb-bar").first.wait_for(timeout=120_000)
+    for name,changed in SLIDERS.items():
+        took = []
+        for i in range(v.a.times): took.append(pressed(v.page, name, ("ArrowRight","ArrowLeft")[i%2], changed)); v.page.wait_for_timeout(300+97*i)
+        row(f"slider '{name}' while SmolLM2 trains", f"{statistics.median(took)*1000:.0f} ms", f"max {max(took)*1000:.0f} ms of {len(took)}")
+    v.stop(); v.lab.shut_down(v.name)
 
 @contextlib.contextmanager
 def free_chromium(pw):
@@ -177,11 +198,13 @@ def drawn_cost(v, bare):
     row("steps/s with a browser drawing on the same cores", f"{v.a.steps/s:.1f}", f"{s/statistics.median(bare)-1:+.1%} time; {v.page.evaluate('window.drawn')} draws")
     v.lab.shut_down(v.name)
 
+PARTS = ("first","stop","sliders","memory","cost")
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--view", choices=VIEWS, default="panel", help="what is measured")
-    p.add_argument("--only", nargs="+", choices=("first","stop","memory","cost"), default=("first","stop","memory","cost"))
-    p.add_argument("--minutes", type=int, default=3, help="of training, for memory"); p.add_argument("--times", type=int, default=10, help="that Stop is pressed")
+    p.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    p.add_argument("--minutes", type=int, default=3, help="of training, for memory"); p.add_argument("--times", type=int, default=10, help="that Stop or a slider is pressed")
     p.add_argument("--pairs", type=int, default=4, help="of runs, without and with a view"); p.add_argument("--steps", type=int, default=600, help="of each of these runs")
     p.add_argument("--turns", type=int, default=20, help="pairs of 100 steps within one run, without and with a view")
     a = p.parse_args()
@@ -197,6 +220,7 @@ def main():
             if "stop" in a.only:
                 for f in root.glob("ended*"): f.unlink()
                 stop(v)
+            if "sliders" in a.only: sliders(v)
             if "memory" in a.only: memory(v, pw)
             if "cost" in a.only:
                 bare = bare_cost(v)
