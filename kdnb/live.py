@@ -115,8 +115,8 @@ def outcome(
 ):           # text
     "What a run came to, in words"
     m = dict(metrics)
-    said = [s.format(m.pop(k)) for k,s in dict(precision="{:.0%} of what it says is right", coverage="it tells {:.0%} of the right answers", agreement="it agrees with the teacher on {:.0%} of the next tokens").items() if k in m]
-    if (kl := [f"{n} {m.pop(k):.3g}" for k,n in dict(kl_pq="KL(p‖q)", kl_qp="KL(q‖p)").items() if k in m]): said.append(" and ".join(kl)+" nats a token from the teacher")
+    said = [s.format(m.pop(k)) for k,s in dict(precision="{:.0%} of what it says is right", coverage="it tells {:.0%} of the right answers", agreement="agrees with the teacher on {:.0%} of the next tokens").items() if k in m]
+    if (kl := [f"{n} {m.pop(k):.3g}" for k,n in dict(kl_pq="KL(p‖q)", kl_qp="KL(q‖p)").items() if k in m]): said.append(", ".join(kl)+" nats a token"); m = {k: v for k,v in m.items() if k not in ("ce","rouge_l")}    # the table of runs has all
     return "; ".join(said+[f"{dict(ce='cross-entropy', rouge_l='ROUGE-L').get(k, k.replace('_', ' '))} {v:.3g}" for k,v in m.items()])
 
 # %% ../nbs/14_live.ipynb #cdc16475

@@ -449,7 +449,7 @@ class Panel:
         if told: self._told("Changed with it:", *told)
         self.show()
 
-    def _told(self, head, *told): self.changed.value = f"<div role='status' class='kdnb-card'><b>{html.escape(head)}</b><ul>{''.join(f'<li>{html.escape(t)}</li>' for t in told)}</ul></div>"
+    def _told(self, head, *told): self.changed.value = f"<div role='status' class='kdnb-card'>{f'<b>{html.escape(head)}</b>' if told else html.escape(head)}<ul>{''.join(f'<li>{html.escape(t)}</li>' for t in told)}</ul></div>"
 
     # what the buttons do
     def start(self, paused=False):
@@ -462,7 +462,7 @@ class Panel:
             if there.state not in ("done","stopped","failed"): return self._look_at(there)
             there.wait(10)    # it has ended, and is putting things away
         if self.snapshot: self.snapshot(None)
-        if not self.fresh and (run.state=="done" or run.last_step): self._told("This recipe was trained before, and is shown again." if run.state=="done" else f"Goes on after step {run.last_step:,}, where this recipe's run was {run.state}.", "To begin anew: Stop if it trains, then Reset and Start.")
+        if not self.fresh and (run.state=="done" or run.last_step): self._told("This recipe was trained before, and is shown again; to train it anew press Reset, then Start" if run.state=="done" else f"Goes on after step {run.last_step:,}, where this recipe's run was {run.state}; to begin anew press Stop, Reset, Start")
         self._look_at(run, catch=not self.fresh)
         if self.fresh: run.sinks.append(self.view)
         if paused: run.pause()
