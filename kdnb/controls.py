@@ -7,7 +7,7 @@ __all__ = ['STOPS', 'LABEL', 'STYLE', 'legal_of', 'Control', 'small', 'copy_butt
            'Section', 'unforeseen', 'Alert']
 
 # %% ../nbs/14_controls.ipynb #6091867a
-import functools, html, math, traceback
+import functools, html, math, threading, traceback
 from typing import get_args, get_origin
 from .recipe import Api, Data, Evaluation, Recipe, RecipeError, Stage
 
@@ -142,12 +142,20 @@ def framed(
 
 @functools.cache
 def _whole():
-    import plotly.graph_objects as go
+    import plotly.graph_objects as go, traitlets as t
     class Whole(go.FigureWidget):
-        "Opens its line to the browser when it is whole: opened before, as plotly does, it is now and then drawn empty and stays so"
+        """Plotly's widget for one who draws from another thread. It opens its line to the browser when it is whole: opened before, it is now and then drawn empty and stays so.
+        What the browser filled in after a drawing is not taken back, and what a person did (a zoom) waits for the hand that draws: whoever holds `alone`"""
         ready = False
+        def __init__(self, *a, **kw): self.__dict__["alone"] = threading.RLock(); super().__init__(*a, **kw)
         def open(self):
             if self.ready: super().open()
+        def _handle_msg(self, msg):
+            with self.alone: super()._handle_msg(msg)
+        @t.observe("_js2py_traceDeltas")
+        def _handler_js2py_traceDeltas(self, change): pass
+        @t.observe("_js2py_layoutDelta")
+        def _handler_js2py_layoutDelta(self, change): pass
     return Whole
 
 def figure_widget(

@@ -271,8 +271,8 @@ class LiveView(View):
         if env: self.device_text = f"{env['device']}, {env['precision']} ({env['precision_because']}); "
 
     def draw(self):
-        super().draw(); f = self.figure
-        f._trait_values |= dict(_widget_data=f._data, _widget_layout=f._layout_obj._props)    # what a page that comes later asks for: plotly keeps the figure as it was made
+        f = self.figure
+        with f.alone: super().draw(); f._trait_values |= dict(_widget_data=f._data, _widget_layout=f._layout_obj._props)    # what a page that comes later asks for: plotly keeps the figure as it was made
     def _smooth(self, c): self.smooth = c["new"]; self.alert.catch(self.draw)
 
     def glimpsed(self):

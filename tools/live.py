@@ -145,17 +145,22 @@ def free_chromium(pw):
         finally: end(p)
 
 def memory(v, pw):
-    "Memory of the kernel and the tab while a run trains, from minute 1 on, after garbage was collected"
+    "Memory of the kernel and the tab while a run trains, from minute 1 on, after garbage was collected. The kernel's goes up and down by some MB as batches come and go, so it is the median of ten seconds"
     import psutil
     with free_chromium(pw) as (chrome, look):
         with look() as page: v = View(v.a, v.lab, page); v.open("memory.ipynb", 10_000_000); v.start(); v.until(LINE); began = time.time()
         kernel = psutil.Process(v.lab.pid(v.name)); tab = max((p for p in psutil.Process(chrome.pid).children(recursive=True) if "--type=renderer" in " ".join(p.cmdline())), key=lambda p: p.memory_info().rss)
+        def resting():
+            got = []
+            for _ in range(40): got.append(kernel.memory_info().rss/1e6); time.sleep(.25)
+            return statistics.median(got)
         def reading():
+            rss = resting()
             with look() as page:
                 cdp = page.context.new_cdp_session(page)
                 for _ in range(2): cdp.send("HeapProfiler.collectGarbage"); time.sleep(1)
                 cdp.send("Performance.enable"); m = {x["name"]: x["value"] for x in cdp.send("Performance.getMetrics")["metrics"]}
-                return dict(kernel=kernel.memory_info().rss/1e6, tab=tab.memory_info().rss/1e6, heap=(m["JSHeapUsedSize"]+cdp.send("Runtime.getHeapUsage").get("backingStorageSize", 0))/1e6, nodes=m["Nodes"],
+                return dict(kernel=rss, tab=tab.memory_info().rss/1e6, heap=(m["JSHeapUsedSize"]+cdp.send("Runtime.getHeapUsage").get("backingStorageSize", 0))/1e6, nodes=m["Nodes"],
                             points=page.evaluate("Math.max(...[...document.querySelectorAll('.js-plotly-plot')].map(g => g.data[0].x.length))"))
         got = {}
         for minute in sorted({1, *range(5, v.a.minutes, 5), max(2, v.a.minutes)}):
