@@ -200,6 +200,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'kdnb.controls.Section': ('controls.html#section', 'kdnb/controls.py'),
                                'kdnb.controls.Section.__init__': ('controls.html#section.__init__', 'kdnb/controls.py'),
                                'kdnb.controls.Section.title': ('controls.html#section.title', 'kdnb/controls.py'),
+                               'kdnb.controls._bundle': ('controls.html#_bundle', 'kdnb/controls.py'),
                                'kdnb.controls._shown': ('controls.html#_shown', 'kdnb/controls.py'),
                                'kdnb.controls._typed': ('controls.html#_typed', 'kdnb/controls.py'),
                                'kdnb.controls._whole': ('controls.html#_whole', 'kdnb/controls.py'),

@@ -140,14 +140,36 @@ def framed(
     import ipywidgets as w
     return w.VBox([w.HTML(STYLE), _widgets()[2](label=label, figure=figure), *children]).add_class("kdnb")
 
+_FIGURE = """const here = () => globalThis.kdnbPlotly;
+const plotly = model => here() ? Promise.resolve(here()) : new Promise(resolve => { let loading = false;
+  const done = () => { clearInterval(again); model.off("msg:custom", got); resolve(here()); };
+  const ask = () => { if (here()) done(); else if (!loading) model.send({ kdnb: "plotly" }); };
+  const got = async (msg, buffers) => { if (msg?.kdnb !== "plotly" || loading) return; loading = true;
+    const bundle = await import(URL.createObjectURL(new Blob([buffers[0]], { type: "text/javascript" }))); globalThis.kdnbPlotly ??= bundle; done(); };
+  model.on("msg:custom", got); const again = setInterval(ask, 1000); ask(); });
+export default () => { let ready; return {
+  initialize({ model }) { const missed = [], keep = () => { const u = model.get("_py2js_update"); if (u) missed.push(u); };
+    model.on("change:_py2js_update", keep);
+    ready = plotly(model).then(bundle => { model.off("change:_py2js_update", keep); const figure = bundle.default(); figure.initialize({ model });
+      for (const u of [...missed, null]) model.set("_py2js_update", u); return figure; }); },
+  render({ model, el }) { let gone = false, end; ready.then(figure => { if (!gone) end = figure.render({ model, el }); }); return () => { gone = true; end?.(); }; } }; };"""
+
+@functools.cache
+def _bundle():
+    from plotly.basewidget import BaseFigureWidget
+    return str(BaseFigureWidget._esm).encode()    # plotly's own code for a page, 5 MB
+
 @functools.cache
 def _whole():
     import plotly.graph_objects as go, traitlets as t
     class Whole(go.FigureWidget):
         """Plotly's widget for one who draws from another thread. It opens its line to the browser when it is whole: opened before, it is now and then drawn empty and stays so.
-        What the browser filled in after a drawing is not taken back, and what a person did (a zoom) waits for the hand that draws: whoever holds `alone`"""
-        ready = False
-        def __init__(self, *a, **kw): self.__dict__["alone"] = threading.RLock(); super().__init__(*a, **kw)
+        What the browser filled in after a drawing is not taken back, and what a person did (a zoom) waits for the hand that draws: whoever holds `alone`.
+        Plotly's code is sent once a page, when it is asked for: a widget whose code takes a page more than two seconds to read hears nothing any more (anywidget gives it up)"""
+        ready, _esm = False, _FIGURE
+        def __init__(self, *a, **kw):
+            self.__dict__["alone"] = threading.RLock(); super().__init__(*a, **kw)
+            self.on_msg(lambda _, msg, __: isinstance(msg, dict) and msg.get("kdnb")=="plotly" and self.send({"kdnb": "plotly"}, buffers=[_bundle()]))
         def open(self):
             if self.ready: super().open()
         def _handle_msg(self, msg):
