@@ -107,7 +107,7 @@ OBJECTIVES = {  # name -> (family, what it needs, formula, one sentence)
     "fkl":        ("divergence", "logits", "KL(p||q)",                          "forward KL: the student must cover all that the teacher says"),
     "rkl":        ("divergence", "logits", "KL(q||p)",                          "reverse KL: the student must say only what the teacher says"),
     "jsd":        ("divergence", "logits", "½KL(p||m) + ½KL(q||m), m=½(p+q)",   "Jensen-Shannon: symmetric and bounded by log 2"),
-    "gjsd":       ("divergence", "logits", "βKL(p||m) + (1-β)KL(q||m), m=βp+(1-β)q", "generalised JSD: β in [0,1] goes from forward KL (0) to reverse KL (1)"),
+    "gjsd":       ("divergence", "logits", "βKL(p||m) + (1-β)KL(q||m), m=βp+(1-β)q", "generalised JSD: β in [0,1] goes from forward KL (0) to reverse KL (1), as which the ends are defined (the formula is 0 there)"),
     "skew_fkl":   ("divergence", "logits", "KL(p||αp+(1-α)q)",                  "skew KL: forward KL with a bounded ratio"),
     "skew_rkl":   ("divergence", "logits", "KL(q||αq+(1-α)p)",                  "skew reverse KL: reverse KL with a bounded ratio"),
     "akl":        ("divergence", "logits", "wKL(p||q) + (1-w)KL(q||p)",         "adaptive KL: forward where head, reverse where tail differs more"),

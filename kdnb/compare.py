@@ -6,7 +6,7 @@
 __all__ = ['ABOUT', 'runs_table', 'falls', 'overlay', 'table_html']
 
 # %% ../nbs/14_compare.ipynb #895c5767
-import html, time
+import html
 from pathlib import Path
 from .recipe import Recipe, RecipeError
 from .folder import RunFolder
@@ -24,8 +24,8 @@ def runs_table(
     rows = []
     for p in sorted(Path(out).glob("*/status.json"), key=lambda p: -p.stat().st_mtime):
         f = RunFolder(None, p.parent); row = dict(run=p.parent.name)
-        try: r = Recipe.from_yaml(p.parent/"recipe.yaml"); row |= dict(teacher=r.teacher, student=r.student, objective="+".join(r.stages[-1].terms), seed=r.seed, state=f.state, step=f.status.get("step")) | {k: v for k,v in f.metrics.items() if k not in ABOUT and isinstance(v, (int, float))}
-        except (RecipeError, OSError, ValueError, TypeError, AttributeError, KeyError) as e: row |= dict(state=f"cannot be read: {str(e)[:120]}")
+        try: r = Recipe.from_yaml(p.parent/"recipe.yaml"); row |= dict(teacher=r.teacher, student=r.student, objective="+".join(r.stages[-1].terms), seed=r.seed, state=f.state, step=f.status.get("step")) | {k: v for k,v in f.metrics.items() if k not in ABOUT}
+        except (RecipeError, OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as e: row |= dict(state=f"cannot be read: {str(e)[:120]}")
         rows.append(row)
     t = pd.DataFrame(rows, columns=list(dict.fromkeys([*ABOUT, *(k for r in rows for k in r)])))
     return t.sort_values(sort, ascending=falls(sort), na_position="last", kind="stable") if sort in t else t
@@ -49,6 +49,6 @@ def table_html(
     table, # as `runs_table` gives it
 ):         # HTML
     "The table with its texts escaped"
-    say = lambda v: "" if v is None or v != v else f"{v:.3g}" if isinstance(v, float) and v != int(v) else f"{v:.0f}" if isinstance(v, float) else str(v)
+    say = lambda v: "" if v is None or v != v else str(v) if not isinstance(v, float) else f"{v:.0f}" if v.is_integer() and abs(v) < 1e15 else f"{v:.3g}"
     rows = "".join("<tr>"+"".join(f"<td>{html.escape(say(v))}</td>" for v in r)+"</tr>" for r in table.itertuples(index=False))
     return f"<div class='kdnb-scroll'><table class='kdnb-table kdnb-wide'><caption>{len(table)} run{'s'*(len(table) != 1)}</caption><tr>{''.join(f'<th scope=col>{html.escape(str(c))}</th>' for c in table.columns)}</tr>{rows}</table></div>"

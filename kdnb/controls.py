@@ -27,7 +27,7 @@ def legal_of(
 
 # %% ../nbs/14_controls.ipynb #baecb3d6
 STOPS = {"lr": [1e-5,3e-5,1e-4,3e-4,5e-4,1e-3,2e-3,3e-3,5e-3,1e-2,1.5e-2,2e-2,3e-2], "steps": [20,50,100,150,200,300,400,600,800,1200,2000,4000,10_000], "batch": [1,2,4,8,16,32,64,128,256]}
-LABEL = "118px"
+LABEL = "138px"
 
 def _typed(text, name):
     "What was typed, as YAML reads it; 1e-3 is a number, and nothing is None"
@@ -36,6 +36,12 @@ def _typed(text, name):
     except yaml.YAMLError: raise RecipeError(f"'{name}': {text!r} could not be read. Write a number, or a list such as [1, 0]") from None
     try: return float(v) if isinstance(v, str) and not v.isalpha() else v
     except ValueError: return v
+
+def _number(v, name, default, low, high):
+    "That number, refused in words where it is none; bounds of a thousand million are none"
+    whole = type(default) is int; what = ("a whole number" if whole else "a number")+(f" from {low:g}" if low > -10**9 else "")+(f" to {high:g}" if high < 10**9 else "")
+    if type(v) not in (int, float) or not math.isfinite(v) or whole and v != int(v) or v < low > -10**9 or v > high < 10**9: raise RecipeError(f"'{name}' was {v!r}: write {what}")
+    return int(v) if whole else float(v)
 
 def _shown(v): return "" if v is None or v==[] or v=={} else f"{v:g}" if isinstance(v, float) else str(v)
 
@@ -53,11 +59,10 @@ class Control:
         import ipywidgets as w
         self.name, self.legal, self.on, self.quiet, self.guard = name, legal, on, False, guard or (lambda f: f())
         wide = dict(description=name, style=dict(description_width=LABEL), layout=w.Layout(width="auto", max_width="100%"), tooltip=says)
-        number = isinstance(legal, tuple) and len(legal)==3 and all(type(x) in (int,float) for x in legal)
+        self.number = number = isinstance(legal, tuple) and len(legal)==3 and all(type(x) in (int,float) for x in legal)
         if name in STOPS and number: self.input = w.SelectionSlider(options=self._stops(value), value=value, continuous_update=False, **wide)
-        elif number: self.input = (w.BoundedIntText if type(legal[0]) is int else w.BoundedFloatText)(min=legal[1], max=legal[2], value=value, step=1 if type(legal[0]) is int else .05, **wide)
-        elif isinstance(legal, tuple) and set(legal)=={False, True}: self.input = w.Dropdown(options=[("no", False), ("yes", True)], value=value, **wide)
-        elif isinstance(legal, tuple): self.input = w.Dropdown(options=[(str(x), x) for x in legal], value=value, **wide)
+        elif isinstance(legal, tuple) and not number and set(legal)=={False, True}: self.input = w.Dropdown(options=[("no", False), ("yes", True)], value=value, **wide)
+        elif isinstance(legal, tuple) and not number: self.input = w.Dropdown(options=[(str(x), x) for x in legal], value=value, **wide)
         elif legal=="texts": self.input = w.Textarea(value="\n".join(value), rows=2, placeholder="one a line", continuous_update=False, **wide)
         else: self.input = w.Text(value=value if legal in ("text","file") else _shown(value), placeholder=dict(file="path of a file", range="least, most: [3, 200]", lists="{style: [plain, formal]}").get(legal, ""), continuous_update=False, **wide)
         self.stands = value; self.input.observe(self._changed, "value")
@@ -68,15 +73,18 @@ class Control:
     def value(self):
         v = self.input.value
         if self.legal=="texts": return [x.strip() for x in v.splitlines() if x.strip()]
-        if self.legal in ("text","file") or not isinstance(self.legal, str): return v
+        if self.legal in ("text","file") or not (isinstance(v, str) and (self.number or isinstance(self.legal, str))): return v
         v = _typed(v, self.name)
+        if self.number: return _number(v, self.name, *self.legal)
+        if self.name in ("weight","temperature") and not all(type(x) in (int,float) for x in (v if isinstance(v, list) and v else [v])): raise RecipeError(f"'{self.name}' was {self.input.value!r}: write a number, or a list such as [1, 0], which goes from the first to the last as training goes on")
+        if self.name.endswith("columns") and isinstance(v, str): return [x.strip() for x in v.split(",") if x.strip()]
         return v if v is not None else [] if self.legal=="range" else {} if self.legal=="lists" else "final" if self.legal=="layers" else None
     def set(self, value):
         "Show another value without telling anyone"
         self.quiet, self.stands = True, value
         try:
             if self.name in STOPS: self.input.options = self._stops(value)
-            self.input.value = "\n".join(value) if self.legal=="texts" else value if self.legal in ("text","file") or not isinstance(self.legal, str) else _shown(value)
+            self.input.value = "\n".join(value) if self.legal=="texts" else _shown(value) if self.number and self.name not in STOPS else value if self.legal in ("text","file") or not isinstance(self.legal, str) else _shown(value)
         finally: self.quiet = False
     def _changed(self, _): self.on and not self.quiet and self.guard(self._tell)
     def _tell(self):
@@ -107,7 +115,7 @@ _AID = """export default { render({ model, el }) {
     panel.querySelectorAll(".widget-inline-hbox").forEach(x => { const l = x.querySelector(".widget-label"), r = x.querySelector(".widget-readout");
       x.querySelectorAll("[role=slider], .widget-readout[contenteditable]").forEach(s => { s.setAttribute("aria-label", l ? l.textContent : ""); if (r && s !== r) s.setAttribute("aria-valuetext", r.textContent); }); });
     panel.querySelectorAll("a[data-path]:not([href])").forEach(link); };
-  const lab = JSON.parse(document.getElementById("jupyter-config-data")?.textContent || "{}"), root = (lab.serverRoot || "").replace(/\/*$/, "/");
+  const lab = JSON.parse(document.getElementById("jupyter-config-data")?.textContent || "{}"), root = (lab.serverRoot || "").replace(/[/]*$/, "/");
   const link = a => { const p = a.dataset.path; if (lab.serverRoot && p.startsWith(root)) a.href = lab.baseUrl + "files/" + p.slice(root.length).split("/").map(encodeURIComponent).join("/"); };
   const keep = e => { if (!e.ctrlKey && !e.metaKey && !e.altKey) e.stopPropagation(); };
   let watch; const begin = () => { const panel = el.closest(".kdnb"); if (!panel) return requestAnimationFrame(begin);
@@ -231,7 +239,7 @@ STYLE = """<style>
 .kdnb-status{font-size:15px;line-height:1.35;margin:0;color:var(--jp-ui-font-color0,#111)}
 .kdnb-table{border-collapse:collapse;width:100%;font-size:13px;color:var(--jp-ui-font-color0,#111)} .kdnb-table th,.kdnb-table td{text-align:left;vertical-align:top;padding:3px 6px;border-bottom:1px solid var(--jp-border-color2,#ccc);white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.35} .kdnb-table th{overflow-wrap:normal} .kdnb-table caption{display:table-caption;text-align:left;padding:2px 6px;white-space:normal} .kdnb-wide td,.kdnb-wide th{white-space:nowrap;overflow-wrap:normal} .kdnb-even{table-layout:fixed;min-width:400px}
 .kdnb-bar{display:inline-block;height:10px;vertical-align:middle;margin-right:4px} .kdnb-code{white-space:pre-wrap;overflow-wrap:anywhere;font:12px/1.4 var(--jp-code-font-family,monospace);margin:0;color:var(--jp-ui-font-color0,#111)} .kdnb .widget-html-content pre.kdnb-code{word-break:normal;font:12px/1.4 var(--jp-code-font-family,monospace)}
-.kdnb-card ul{margin:2px 0;padding-left:20px}
+.kdnb-note{border-left:4px solid #D55E00;padding:2px 8px;margin:2px 0;line-height:1.35;white-space:pre-wrap;color:var(--jp-ui-font-color0,#111)} .kdnb-card ul{margin:2px 0;padding-left:20px}
 .kdnb a[data-path]:not([href]){display:none} .kdnb a[data-path]{color:var(--jp-content-link-color,#0072B2);text-decoration:underline}
 .kdnb .lm-TabBar-tab{flex:0 1 auto;min-width:0;padding:0 8px}
 .kdnb-two{min-height:36px;margin:0 0 4px}

@@ -10,6 +10,7 @@ __all__ = ['write', 'write_rows', 'whole_rows', 'new_folder', 'checkpoints', 'pl
 import contextlib, importlib, json, os, shutil, time
 from dataclasses import dataclass, field
 from pathlib import Path
+from .recipe import RecipeError
 
 # %% ../nbs/10_folder.ipynb #a95d7714
 def write(
@@ -71,8 +72,19 @@ def load_checkpoint(folder, student):
 class RunFolder:
     "A run as its folder shows it, whoever made it"
     def __init__(self, recipe, folder): self.recipe, self.folder, self._student = recipe, Path(folder), None
-    def _json(self, name, default): return json.loads(p.read_text(encoding="utf-8")) if (p := self.folder/name).is_file() else default
-    def _table(self, name): import pandas as pd; return pd.DataFrame(whole_rows(self.folder/name))
+    def _json(self, name, default):
+        if not (p := self.folder/name).is_file(): return default
+        try: x = json.loads(p.read_text(encoding="utf-8")); whole = isinstance(x, dict) and (name != "status.json" or isinstance(x.get("state"), str))
+        except (ValueError, RecursionError): whole = False
+        if not whole: raise self._damaged(p)
+        return x
+    def _table(self, name):
+        import pandas as pd
+        try: rows = whole_rows(self.folder/name); whole = all(isinstance(r, dict) for r in rows) and (name not in ("history.jsonl","glimpses.jsonl") or all(isinstance(r.get("step"), int) for r in rows))
+        except (ValueError, RecursionError): whole = False
+        if not whole: raise self._damaged(self.folder/name)
+        return pd.DataFrame(rows)
+    def _damaged(self, p): return RecipeError(f"{p} is damaged: it cannot be read as what a run writes there. Begin this run anew (fresh=True, kdnb distill --fresh; in a panel Reset, then Start), or move {self.folder} away")
     def _lock(self): from filelock import FileLock; return FileLock(self.folder/".lock")
     def _locked(self):
         from filelock import Timeout
@@ -91,7 +103,7 @@ class RunFolder:
     @property
     def answers(self): "pandas: what the student said when sampled: prompt, sample, text, right, mode"; return self._table("answers.jsonl")
     @property
-    def metrics(self): "Measures at the end: coverage, precision, kl_pq, kl_qp, agreement, rouge_l, ce where they apply"; return self._json("metrics.json", {})
+    def metrics(self): "Measures at the end: coverage, precision, kl_pq, kl_qp, agreement, rouge_l, ce where they apply"; return {k: v for k,v in self._json("metrics.json", {}).items() if isinstance(v, float) or isinstance(v, int) and abs(v) < 2**1000}
     @property
     def status(self): "What status.json says: state, step, total, tokens, tokens_per_second, seconds by phase"; return self._json("status.json", dict(state="new"))
     @property

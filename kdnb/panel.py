@@ -7,16 +7,16 @@ __all__ = ['MAIN', 'BUSY', 'hidden_html', 'card_html', 'split_name', 'Pick', 'Ro
            'RecipeText', 'RunsBox', 'Panel', 'shape']
 
 # %% ../nbs/14_panel.ipynb #efd2a32f
-import functools, html, os, re, subprocess, sys, threading
+import functools, html, subprocess, sys, threading
 from pathlib import Path
-from .recipe import Api, Data, Evaluation, ONLY, OPTIONS, STEPS, Recipe, RecipeError, Stage, step, teacher_kind
-from .choices import SECTIONS, STARTS, STUDENTS, SUGGEST, added, choose, offers
+from .recipe import Api, Data, Evaluation, ONLY, OPTIONS, STEPS, Recipe, RecipeError, Stage, step
+from .choices import SECTIONS, STARTS, SUGGEST, added, choose, offers
 from .describe import python_of, says, seed_card, student_card, teacher_card, title
 from .folder import write
-from .train import Run, attach, check, under_way
+from .train import Run, attach, under_way
 from .compare import ABOUT, overlay, runs_table, table_html
 from .plots import label
-from .controls import Alert, Control, Section, copy_button, figure_widget, framed, legal_of, open_link, small
+from .controls import Alert, Control, Section, copy_button, figure_widget, framed, legal_of, open_link
 from .live import Buttons, LiveView, _display, elsewhere, follow, halt, keep_snapshot, live_columns, train_still, turn, ui_mode, watch
 
 # %% ../nbs/14_panel.ipynb #a7885e9f
@@ -51,7 +51,7 @@ class Pick:
         import ipywidgets as w
         wide = lambda: dict(style=dict(description_width="70px"), layout=w.Layout(width="auto", max_width="100%"))    # each its own: one of them is hidden at times
         self.on, self.quiet, self.incomplete, self.stands = on, False, "", None
-        self.list, self.rest = w.Dropdown(description=name, options=[], **wide()), w.Text(description=f"{name}'s name", continuous_update=False, **wide())
+        self.list, self.rest = w.Dropdown(description=name, options=[], **wide()), w.Text(description="its name", continuous_update=False, **wide())
         self.card, self.hidden = w.HTML(), w.HTML()
         self.view = w.VBox([self.list, self.rest, self.card, self.hidden])
         self.list.observe(self._kind, "value"); self.rest.observe(self._typed, "value")
@@ -218,27 +218,31 @@ class Form:
     "The left side: what a recipe says, from the skill to training"
     def __init__(self,
         on,    # f(part, value): what a person wants; value None while a name is half typed
-        guard, # `Alert.catch`
+        catch, # f(section, g, ...): call g, and say there what went wrong
     ):
         import ipywidgets as w
-        self.on, self.quiet, self.lock = on, False, w.HTML()
-        pick = lambda part: Pick(part, lambda v: guard(on, part, v))
-        self.skill, self.teacher, self.student = map(pick, ("skill", "teacher", "student"))
-        self.elicit, self.objective = (Rows(k, lambda p, v: guard(on, p, v), guard) for k in ("elicit", "objective"))
-        fields = lambda names: Fields(names, lambda n, v: on(n, v), guard)
-        self.data, self.main, self.rest, self.measure, self.api = fields([f"data.{k}" for k in Data.model_fields]), fields(MAIN), fields(_REST), fields([f"evaluation.{k}" for k in Evaluation.model_fields]), fields([f"api.{k}" for k in Api.model_fields])
+        self.on, self.quiet, self.lock, self.notes = on, False, w.HTML(), {n: w.HTML() for n in SECTIONS}
+        seed, teach, learn, gather, objective, training = (functools.partial(catch, n) for n in SECTIONS); guard = training
+        pick = lambda part, g: Pick(part, lambda v: g(on, part, v))
+        self.skill, self.teacher, self.student = pick("skill", seed), pick("teacher", teach), pick("student", learn)
+        rows = lambda k, g: Rows(k, lambda p, v: g(on, p, v), g); self.elicit, self.objective = rows("elicit", gather), rows("objective", objective)
+        fields = lambda names, g=training: Fields(names, lambda n, v: on(n, v), g)
+        self.data, self.main, self.rest, self.measure, self.api = fields([f"data.{k}" for k in Data.model_fields], seed), fields(MAIN), fields(_REST), fields([f"evaluation.{k}" for k in Evaluation.model_fields]), fields([f"api.{k}" for k in Api.model_fields], teach)
         self.stage = w.Dropdown(description="stage", options=[], style=dict(description_width="70px"), layout=w.Layout(width="auto", max_width="100%")); self.stage.observe(lambda c: self.quiet or c["new"] is None or guard(on, "at", c["new"]), "value")
         self.more_stages, self.less_stages = w.Button(description="Add a stage", layout=w.Layout(width="auto")), w.Button(description="Remove this stage", layout=w.Layout(width="auto"))
         self.more_stages.on_click(lambda _: guard(on, "stages", "more")); self.less_stages.on_click(lambda _: guard(on, "stages", "less"))
         self.api_box = Section("How the server is asked", [self.api.view])
         inside = [[self.skill.view, Section("Your own data", [self.data.view]).view], [self.teacher.view, self.api_box.view], [self.student.view], [self.elicit.view], [self.objective.view],
                   [self.main.view, Section("All else about this stage", [self.rest.view]).view, Section("What is measured, and how often", [self.measure.view]).view, w.HBox([self.more_stages, self.less_stages], layout=w.Layout(flex_flow="row wrap"))]]
-        self.sections = {n: Section(n, x, open=n=="Objective") for n,x in zip(SECTIONS, inside)}
+        self.sections = {n: Section(n, [self.notes[n], *x], open=n=="Objective") for n,x in zip(SECTIONS, inside)}
         self.locked(""); self.view = w.VBox([self.lock, self.stage, *(s.view for s in self.sections.values())])
 
     @property
     def incomplete(self): return next((f"{n}: {p.incomplete}" for n,p in (("Teacher", self.teacher), ("Student", self.student), ("Skill", self.skill)) if p.incomplete), "")
 
+    def note(self, section="", text=""):
+        "What a choice led to, where it was made; nothing in the other sections"
+        for n,x in self.notes.items(): x.value = f"<div class='kdnb-note'>{html.escape(text)}</div>" if n==section and text else ""
     def forget(self):
         "Names that are half typed"
         for p in (self.skill, self.teacher, self.student): p.incomplete = ""
@@ -320,7 +324,7 @@ class RunsBox:
     COLUMNS = ("heldout_kl_pq", "heldout_ce", "heldout_agreement", "heldout_precision", "heldout_coverage", "loss")
     def __init__(self,
         out,    # folder of runs
-        **does, # label of a button -> f(names of runs)
+        **does, # label of a button -> f(name of the run that is marked), or of all where the label ends in "these"
     ):
         import ipywidgets as w
         self.out, auto = out, w.Layout(width="auto"); self.alert = alert = Alert()
@@ -330,10 +334,13 @@ class RunsBox:
         self.table, self.said, self.figure = w.HTML(), w.HTML(), w.VBox([], layout=w.Layout(min_width="0", width="100%", overflow="hidden"))
         self.sort.observe(lambda _: alert.anew(self.show), "value"); self.refresh.on_click(lambda _: alert.anew(self.show)); self.over.on_click(lambda _: alert.anew(self.overlay))
         self.buttons = {n: w.Button(description=n, layout=auto) for n in does}
-        for n,f in does.items(): self.buttons[n].on_click(lambda _, f=f: alert.anew(lambda: f(self.marked())))
+        for n,f in does.items(): self.buttons[n].on_click(lambda _, n=n, f=f: alert.anew(lambda: f(self.marked() if n.endswith("these") else self.one())))
         row = lambda *x: w.HBox(x, layout=w.Layout(flex_flow="row wrap"))
         self.view = w.VBox([row(self.sort, self.refresh), self.list, row(self.column, self.over, *self.buttons.values()), alert.view, self.said, self.figure, self.table])
     def say(self, text, more=""): _said(self, text, more)
+    def one(self):
+        if len(self.list.value) > 1: raise RecipeError(f"{len(self.list.value)} runs are marked: mark one for this")
+        return self.marked()[0]
     def marked(self):
         if not self.list.value: raise RecipeError("no run is marked: mark one in the list (several with Ctrl or Shift)")
         return list(self.list.value)
@@ -363,32 +370,33 @@ class Panel:
         recipe=None, # a Recipe, YAML or the path of a YAML file, a Run, or the folder or id of one; default what suits the packaged teacher
         out="runs",  # folder of runs
     ):
-        self.out, self.view, self.run, self.at, self.fresh, self.was, self.warming, self.turn = Path(out), None, None, -1, False, None, "", threading.RLock()
+        self.out, self.view, self.run, self.at, self.fresh, self.was, self.warming, self.turn, self.following, self.told = Path(out), None, None, -1, False, None, "", threading.RLock(), False, ()
         given = self._read(recipe)
-        run = given if isinstance(given, Run) else next((r for r in under_way() if r.folder.parent.resolve()==self.out.resolve() and (given is None or r.folder.name==given.run_id)), None)
+        self.origin = given.run_id if isinstance(given, Recipe) else ""    # a cell that is run again finds what its panel trains by now
+        run = given if isinstance(given, Run) else next((r for r in under_way() if r.folder.parent.resolve()==self.out.resolve() and (given is None or self.origin in (r.folder.name, getattr(r, "origin", "")))), None)
         self.recipe = run.recipe if run else given or Recipe.simple()
         if ui_mode()=="batch": self.run = train_still(run or Run(self.recipe, out)); return
         self._build()
         if run: self._look_at(run)
-        if run and not run.alive: follow(run) if run.state in ("running","paused") else self.view.say(*self.view.summary())
+        if run and not run.alive: self._follow()
         self.warming = "torch and transformers are being loaded, once in a kernel: some seconds"
         self.show(); self._show_itself(); self.alert.catch(_warm_up); self.warming = ""; self.state()
 
     def _read(self, what):
         if what is None or isinstance(what, (Recipe, Run)): return what
         text = str(what)
-        if "\n" in text or text.endswith((".yaml",".yml")): return Recipe.from_yaml(what)
+        if "\n" in text or text.endswith((".yaml",".yml")) or ": " in text: return Recipe.from_yaml(what)
         run = attach(text, self.out)
         return next((r for r in under_way() if r.folder.resolve()==run.folder.resolve()), run)
 
     def _build(self):
         import ipywidgets as w
         self.alert, self.changed, self.why = Alert(), w.HTML(), w.HTML()
-        self.form = Form(self.want, self.alert.catch)
+        self.form = Form(self.want, self.chosen)
         self.buttons = Buttons(start=lambda: self.alert.catch(self.start), step=lambda: self.alert.catch(self.step), pause=lambda: self.alert.catch(self._steer, turn), stop=lambda: self.alert.catch(self._steer, halt), reset=lambda: self.alert.catch(self.reset))
         self.text = RecipeText(self.take, self.report, self.state)
-        self.runs = RunsBox(self.out, **{"Show": lambda names: self.look(names[0]), "Load recipe": lambda names: self.take(attach(names[0], self.out).recipe), "Resume": lambda names: self.resume(names[0]), "Report of these": self._report_of})
-        self.runs.show()
+        self.runs = RunsBox(self.out, **{"Show": self.look, "Load recipe": lambda name: self.take(attach(name, self.out).recipe), "Resume": self.resume, "Report of these": self._report_of})
+        self.alert.catch(self.runs.show)
         self.board, (self.answers, self.tokens, self.notes) = w.VBox([], layout=w.Layout(min_width="0")), (w.VBox([]) for _ in range(3))
         self.tabs = w.Tab([self.answers, self.tokens, self.text.view, self.runs.view, self.notes], titles=["Answers", "Next tokens", "Recipe", "Runs", "Notes"])
         self._look_at(Run(self.recipe, self.out), catch=False)
@@ -400,16 +408,24 @@ class Panel:
 
     def _show_itself(self): _display(self.whole); self.snapshot = keep_snapshot(); self.view.snapshot = self.snapshot
 
+    def _follow(self):
+        "A run that this process does not train: looked at while another does, or told of as it stands"
+        self.following = self.run.state in ("running","paused")
+        if self.following: follow(self.run)
+        else: self.view.say(*self.view.summary())
     @property
-    def busy(self): return self.view is not None and self.view.state in BUSY
+    def state_(self): return "watching" if self.following and self.view.state in BUSY else self.view.state
+    @property
+    def busy(self): return self.view is not None and self.state_ in BUSY
     @property
     def invalid(self): return self.warming or self.form.incomplete or ("the YAML was edited: press Apply or Undo edits" if self.text.edited else "")
 
-    def _look_at(self, run, catch=True):
-        old = self.view
+    def _look_at(self, run, catch=True, again=False):
+        old, self.following = self.view, False
+        if old and old in self.run.sinks: self.run.sinks.remove(old)
         if catch: self._alone_with(run)
         self.run, self.view = run, LiveView(run, getattr(self, "snapshot", None), self.state)
-        if catch: self.view.catch_up()
+        if catch: self.view.catch_up(again)
         for slot,x in ((self.board, self.view.board), (self.answers, self.view.answers_view), (self.tokens, self.view.tokens_view), (self.notes, self.view.notes)): slot.children = [x]    # the tabs stay, and so does the focus in them
         if old: _close(old.board); _close(old.answers_view); _close(old.tokens_view); _close(old.notes)
 
@@ -420,53 +436,57 @@ class Panel:
     @_alone
     def show(self):
         "Show the recipe, wherever it stands"
-        if self.view.state in ("ready","failed") and not self.view.step and self.run.folder.name != self.recipe.run_id: self._empty()
+        if self.run.recipe != self.recipe and (self.view.state=="failed" or self.view.state=="ready" and not self.view.step): self._empty()
         self.form.show(self.recipe, self.at); self.text.show(self.recipe); self.state()
     @_alone
     def state(self):
         "Show what can be done now"
         if self.view is None or not hasattr(self, "buttons"): return
-        if (now := (self.view.state, self.invalid))==self.was: return
+        if (now := (self.state_, self.invalid))==self.was: return
         was, self.was = self.was, now
         self.buttons.show(*now); busy = self.busy; self.why.value = f"<p role='status' class='kdnb-card'>Start is off. {html.escape(now[1])}</p>" if now[1] and not busy else ""    # a tooltip of what is off is read by nobody
         if now[0]=="running" and (not was or was[0]=="loading"): self.alert.catch(self.runs.show)    # it stands there from now on
         if was and busy==(was[0] in BUSY): return
+        if not busy and was: self._told(); self.form.note()    # of what is over
         self.form.locked(f"Choices are locked while {self.run.folder.name} trains: press Stop to change them." if busy else "")
         if not busy: self.form.show(self.recipe, self.at); self.alert.catch(self.runs.show)
 
+    def chosen(self, section, f, *a):
+        "A choice in a section: what it led to is said above, and in that section, where a person looks"
+        self.alert.catch(f, *a); self.form.note(section, self.alert.text or "; ".join(self.told))
     @_alone
     def want(self, part, value):
         "A person wants a value in the recipe"
         if self.busy: self.alert.say(f"{self.run.folder.name} is training, so the choice was not taken. Press Stop, then choose"); return self.form.show(self.recipe, self.at)
-        self.alert.say(""); self.changed.value = ""
+        self.alert.say(""); self._told(); old = self.recipe, self.at
         if value is None and part in ("skill","teacher","student"): return self.state()
         if part=="at": self.at = value; return self.show()
         if part=="stages": d = list(self.recipe.stages); i = self.at % len(d); value = [*d[:i+1], *d[i:]] if value=="more" else [s for j,s in enumerate(d) if j != i]
         if part=="data.source" and not value: part, value = "data", None
-        try: self.recipe, told = choose(self.recipe, part, value, self.at)
-        except RecipeError: self.form.show(self.recipe, self.at); raise
-        self.at = max(self.at, -len(self.recipe.stages))
-        if told: self._told("Changed with it:", *told)
-        self.show()
+        try:
+            self.recipe, told = choose(self.recipe, part, value, self.at); self.at = max(self.at, -len(self.recipe.stages))
+            if told: self._told("Changed with it:", *told)
+            self.show()
+        except Exception: self.recipe, self.at = old; self._told(); self.show(); raise
 
-    def _told(self, head, *told): self.changed.value = f"<div role='status' class='kdnb-card'>{f'<b>{html.escape(head)}</b>' if told else html.escape(head)}<ul>{''.join(f'<li>{html.escape(t)}</li>' for t in told)}</ul></div>"
+    def _told(self, head="", *told): self.told = told; self.changed.value = "" if not head else f"<div role='status' class='kdnb-card'>{f'<b>{html.escape(head)}</b>' if told else html.escape(head)}<ul>{''.join(f'<li>{html.escape(t)}</li>' for t in told)}</ul></div>"
 
     # what the buttons do
     def start(self, paused=False):
         "Train by the recipe"
         if self.busy: raise RecipeError(f"{self.run.folder.name} is under way already. Press Stop before another Start")
         if self.invalid: raise RecipeError(f"nothing was started. {self.invalid}")
-        self.alert.say(""); self.changed.value = ""
-        run = Run(self.recipe, self.out)
+        self.alert.say(""); self._told(); self.form.note(); fresh, self.fresh = self.fresh, False
+        run = self.run if self.run.recipe==self.recipe and self.run.folder.is_dir() else Run(self.recipe, self.out)    # one that was opened by its path goes on there
         if (there := next((r for r in under_way() if r.folder.resolve()==run.folder.resolve()), None)):
             if there.state not in ("done","stopped","failed"): return self._look_at(there)
             there.wait(10)    # it has ended, and is putting things away
         if self.snapshot: self.snapshot(None)
-        if not self.fresh and (run.state=="done" or run.last_step): self._told("This recipe was trained before, and is shown again; to train it anew press Reset, then Start" if run.state=="done" else f"Goes on after step {run.last_step:,}, where this recipe's run was {run.state}; to begin anew press Stop, Reset, Start")
-        self._look_at(run, catch=not self.fresh)
-        if self.fresh: run.sinks.append(self.view)
-        if paused: run.pause()
-        self._begin(fresh=self.fresh); self.fresh = False
+        if not fresh and (run.state=="done" or run.last_step): self._told("This recipe was trained before, and is shown again; to train it anew press Reset, then Start" if run.state=="done" else f"Goes on after step {run.last_step:,}, where this recipe's run was {run.state}; to begin anew press Stop, Reset, Start")
+        self._look_at(run, catch=not fresh, again=True)
+        if fresh: run.sinks.append(self.view)
+        run.origin = self.origin
+        self._begin(fresh=fresh, paused=paused)
     @_alone
     def _begin(self, **kw): self.view.say("loading", "starting"); self.run.start(**kw)    # a Stop that is pressed meanwhile waits until there is something to stop
     @_alone
@@ -486,8 +506,8 @@ class Panel:
     def _empty(self):
         "A figure for the recipe that stands, before anything is in it"
         run = Run(self.recipe, self.out)
-        if self.view.step or shape(self.recipe) != shape(self.run.recipe): self._look_at(run, catch=False)
-        else: self.run = self.view.run = run; self.view.total = sum(shape(self.recipe)[1]); self.view.alert.say(""); self.view.say("ready", "ready")    # the figure that is there will do
+        if self.view.state != "ready" or self.view.first or any(l.x for l in self.view.lines.values()) or shape(self.recipe) != shape(self.run.recipe): self._look_at(run, catch=False)
+        else: self.run = self.view.run = run; self.view.total = sum(shape(self.recipe)[1]); self.view.what.value = LiveView.titled(self.recipe); self.view.say("ready", "ready")    # the figure that is there will do
         if self.fresh: self.view.say("ready", "ready: Start begins at step 0"+(f", and what is in {self.run.folder} is then replaced. Until then it stays" if self.run.folder.is_dir() else ""))
     @_alone
     def take(self, recipe):
@@ -499,14 +519,14 @@ class Panel:
         run = self._read(name)
         if self.busy: raise RecipeError(f"{self.run.folder.name} is training and is shown. Press Stop before you look at another run")
         self._look_at(run); self.take(run.recipe)
-        if run.alive: return
-        follow(run) if run.state in ("running","paused") else self.view.say(*self.view.summary())
+        if not run.alive: self._follow()
     def resume(self, name):
         "Go on with a run that was stopped or killed"
         self.look(name)
         if self.run.alive: return
         if self.run.state=="done": raise RecipeError(f"{name} is done: there is nothing to go on with. Load its recipe, change it, and press Start")
-        self._begin()
+        if self.following: raise RecipeError(f"{name} is trained by another process, and is only looked at from here")
+        self._look_at(self.run, again=True); self._begin()
 
     def report(self):
         if self.run.state != "done": raise RecipeError(f"a report shows a run that is done, and {self.run.folder.name} is {self.run.state}. Press Start and wait for its end; or mark runs under Runs and press Report of these")

@@ -486,6 +486,7 @@ def _from_yaml(cls,
         except UnicodeDecodeError: raise RecipeError(f"{name}: not a text file") from None
     try: d = yaml.safe_load(text)
     except yaml.YAMLError as e: raise RecipeError(f"{name}: not YAML: {' '.join(str(e).split())}") from None
+    except RecursionError: raise RecipeError(f"{name}: not a recipe: it is nested too deeply to be read") from None
     if not isinstance(d, dict): raise RecipeError(f"{name}: expected lines such as 'teacher: tiny', found {str(text)[:60]!r}")
     try: return cls(**{str(k): v for k,v in d.items()})
     except RecipeError as e: raise RecipeError(f"{name}: {e}" if name != "the recipe" else str(e)) from None

@@ -43,7 +43,7 @@ class Run(RunFolder):
     ):
         super().__init__(recipe, folder or Path(out)/recipe.run_id)
         self.sinks, self.meter, self.thread, self.stopping, self.going = list(sinks), Meter(), None, threading.Event(), threading.Event()
-        self.going.set(); self.single, self.asked = False, collections.deque()
+        self.going.set(); self.single, self.asked, self.at = False, collections.deque(), -1    # the stage it is at
     def stop(self): "Stop after this step, keeping a checkpoint"; self.stopping.set(); self.going.set()    # in this order: a pause that comes late is not heard
     def pause(self):
         "Wait after this step"
@@ -57,10 +57,10 @@ class Run(RunFolder):
         "Do what the recipe says, from wherever the folder has got to"
         if self.thread and self.thread.is_alive(): raise RuntimeError("this run is already training")
         self.stopping.clear(); return _train(self)
-    def start(self, fresh=False):
+    def start(self, fresh=False, paused=False):
         "Train in a thread of its own, so that a notebook stays alive. A failure is sent to the sinks, and stands in `status` if the run had begun"
         if self.thread and self.thread.is_alive(): raise RuntimeError("this run is already training")
-        self.stopping.clear(); _stand(self)
+        self.stopping.clear(); paused and self.going.clear(); _stand(self)
         def quietly():
             try: _train(self, fresh)
             except Exception as e:
@@ -213,7 +213,7 @@ class _Work:
     def measure(self, step):
         "Held-out measures as columns of the history, and what the student says by now as rows of the glimpses"
         seen, m = glimpse(self.student, self.skill, self.watched, self.run.recipe.evaluation) if self.watched else ([], {})
-        seen = [dict(step=step, prompt=r["prompt"], teacher=t["teacher"], student=r["student"], right=r["right"]) for r,t in zip(seen, self.watched)]
+        seen = [dict(step=step, prompt=r["prompt"], teacher=t["teacher"], teacher_right=t["teacher_right"], student=r["student"], right=r["right"]) for r,t in zip(seen, self.watched)]
         with open(self.run.folder/"glimpses.jsonl", "a", encoding="utf-8") as f: f.writelines(json.dumps(r)+"\n" for r in seen)
         if seen: self.run.emit(kind="glimpse", step=step, rows=seen)
         return {f"heldout_{k}": v for k,v in {**fidelity(self.student, self.heldout, self.hidden, self.head), **m}.items() if k != "kl_qp"}
@@ -260,7 +260,7 @@ def _watched(w):
     kept = [x for x in whole_rows(at) if x["step"] <= w.step]; said = {x["prompt"]: x["teacher"] for x in kept}
     if w.model and any(r["prompt"] not in said for r in rows): said = dict(zip([r["prompt"] for r in rows], answers(w.model, w.skill, rows, temperature=0, max_new_tokens=e.max_new_tokens)["text"]))
     write_rows(at, kept)
-    return [{**r, "teacher": said.get(r["prompt"], known[r["prompt"]])} for r in rows]
+    return [{**r, "teacher": (t := said.get(r["prompt"], known[r["prompt"]])), "teacher_right": w.skill.right(r["prompt"], t, r.get("completion"))} for r in rows]
 
 def _prepare(run):
     "Load, measure the untrained student, and go back to where the newest checkpoint stands"
@@ -322,7 +322,7 @@ def _aids(w, i, rnd):
 # %% ../nbs/11_train.ipynb #4f497cae
 def _train_stage(w, i, rnd, began, log):
     "Train one round of a stage, which begins at step `began` of the run"
-    run, r = w.run, w.run.recipe; s = r.stages[i]
+    run, r = w.run, w.run.recipe; s = r.stages[i]; run.at = i
     rows, hidden = _stage_knowledge(w, i, rnd); aids = _aids(w, i, rnd)
     first, told, told_equal, whole, named = max(w.step-began, 0), 0., 0, None, trainable(w.student, s, aids)
     opt = adamw(named, s.lr, w.state if first else None); keep = lambda at: w.keep(at, named, opt, aids)
@@ -373,7 +373,7 @@ def _meter(run):
 # %% ../nbs/11_train.ipynb #a79d0367
 def _explained(e, run, phase):
     "The same error, or one that says what was wrong and what to try"
-    text, s = f"{type(e).__name__}: {e}", run.recipe.stages[-1]
+    text, s = f"{type(e).__name__}: {e}", run.recipe.stages[run.at]
     if getattr(e, "errno", 0)==errno.ENOSPC or os.strerror(errno.ENOSPC) in text: return TrainingError(f"the disk that holds {run.folder} is full. Free some space, then go on with: kdnb resume {run.folder}; the newest checkpoint is of step {run.last_step}, and steps after it are made again")
     if isinstance(e, OSError) and not run.folder.is_dir(): return TrainingError(f"the folder of this run, {run.folder}, has gone while it trained, and its checkpoints with it. The recipe is still here: start again")
     if not (isinstance(e, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text): return e
@@ -452,12 +452,12 @@ def _train(run, fresh=False):
     finally: _leave(run)
 
 def _when_free(run, fresh):
-    if run.state=="done" and not fresh: return _shown(run)
+    if not fresh and run.state=="done": return _shown(run)
     if not fresh: _same_data(run)
     check(run.recipe)
     try:
         with _turn(run), _interrupts(run), threads_for(run.recipe), no_bars():
-            if run.status["state"]=="done" and not fresh: return _shown(run)    # trained by whom we waited for
+            if not fresh and run.status["state"]=="done": return _shown(run)    # trained by whom we waited for
             if fresh: _empty(run.folder)
             run.meter = _meter(run)
             return _go_through(run)
