@@ -177,6 +177,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                           'kdnb.cli.report': ('cli.html#report', 'kdnb/cli.py'),
                           'kdnb.cli.resume': ('cli.html#resume', 'kdnb/cli.py')},
             'kdnb.compare': { 'kdnb.compare.falls': ('compare.html#falls', 'kdnb/compare.py'),
+                              'kdnb.compare.named': ('compare.html#named', 'kdnb/compare.py'),
                               'kdnb.compare.overlay': ('compare.html#overlay', 'kdnb/compare.py'),
                               'kdnb.compare.runs_table': ('compare.html#runs_table', 'kdnb/compare.py'),
                               'kdnb.compare.table_html': ('compare.html#table_html', 'kdnb/compare.py')},

@@ -61,7 +61,7 @@ def live_columns(
 
 # %% ../nbs/14_live.ipynb #87c37c51
 SHARES = {"heldout_agreement": ("#56B4E9","dot","square"), "heldout_precision": ("#8C6D00","solid","diamond"), "heldout_coverage": ("#882255","dash","circle")}    # no colours of an objective
-NAMES = {"heldout_kl_pq": "held-out KL(p‖q)", "heldout_ce": "held-out cross-entropy", "heldout_agreement": "agrees with the teacher", "heldout_precision": "precision: right", "heldout_coverage": "coverage: modes told"}
+NAMES = {"heldout_kl_pq": "held-out KL(p‖q)", "heldout_ce": "held-out cross-entropy", "heldout_agreement": "agrees with the teacher", "heldout_precision": "precision", "heldout_coverage": "coverage"}
 
 def live_figure(
     recipe, # a Recipe
@@ -72,13 +72,13 @@ def live_figure(
     fig = make_subplots(rows=1+two, cols=1, shared_xaxes=True, vertical_spacing=.07, row_heights=[.62,.38] if two else None, specs=[[dict(secondary_y="reward" in columns)]]+[[{}]]*two)
     for i,(c,row) in enumerate(columns.items()):
         colour, dash, marker = SHARES.get(c) or (("#000000","solid","circle") if c.startswith("heldout") else style(c, i)); held = c.startswith("heldout")
-        fig.add_scatter(x=[], y=[], name=(NAMES.get(c) or f"training {label(c)}")+(f" ({recipe.evaluation.glimpse} prompts)" if c in ("heldout_precision","heldout_coverage") else ""), mode="lines+markers" if held else "lines", line=dict(color=colour, dash=dash, width=3 if held else 2), marker=dict(symbol=marker, size=8), row=row, col=1, **(dict(secondary_y=True) if c=="reward" else {}))
+        fig.add_scatter(x=[], y=[], name=(NAMES.get(c) or f"training {label(c)}")+(f", {recipe.evaluation.glimpse} prompts" if c in ("heldout_precision","heldout_coverage") else ""), mode="lines+markers" if held else "lines", line=dict(color=colour, dash=dash, width=3 if held else 2), marker=dict(symbol=marker, size=8), row=row, col=1, **(dict(secondary_y=True) if c=="reward" else {}))
     fig.update_layout(template="plotly_white", font_size=15, height=390 if two else 330, margin=dict(l=64, r=56 if "reward" in columns else 16, t=8, b=44), hovermode="x", legend=dict(orientation="h", y=1.02, yanchor="bottom", x=0, font_size=14), uirevision="kept")
     fig.update_yaxes(title_text="nats a token", row=1, **({"secondary_y": False} if "reward" in columns else {})); fig.layout.yaxis.update(LOG_AXIS)
     if "reward" in columns: fig.update_yaxes(title_text="reward", secondary_y=True, showgrid=False, row=1)
     if two: fig.update_yaxes(range=[-.02, 1.02], tickformat=".0%", title_text="share", row=2)
     fig.update_xaxes(title_text="step", row=1+two); fig.update_xaxes(range=[0, sum(s.steps*s.rounds for s in recipe.stages)]); fig.layout.yaxis.range = [-1, 1]; at = 0    # until there is something to see
-    for i,s in enumerate(recipe.stages[:-1]): at += s.steps*s.rounds; fig.add_vline(x=at, line=dict(color="#888888", dash="dot"), annotation_text=f"stage {i+2}: {', '.join(map(label, recipe.stages[i+1].terms))}, its own learning rate", annotation_font_size=13, row=1)
+    for i,s in enumerate(recipe.stages[:-1]): at += s.steps*s.rounds; fig.add_vline(x=at, line=dict(color="#888888", dash="dot"), annotation_text=f"stage {i+2}: {', '.join(map(label, recipe.stages[i+1].terms))}, lr {recipe.stages[i+1].lr:g}", annotation_font_size=13, row=1)
     return fig
 
 # %% ../nbs/14_live.ipynb #5ca780ec
@@ -173,12 +173,14 @@ class View:
     ):
         "Show what the folder holds already, and listen to what comes"
         run, upto = self.run, self.run.last_step if again and self.run.state != "done" else float("inf")
-        self.due = float("inf")
+        self.due, missed = float("inf"), []; run.sinks.append(missed.append)    # it may train meanwhile
         for r in run.history.to_dict("records"):
             if r["step"] <= upto: self(dict(kind="eval", **{k:v for k,v in r.items() if v==v}))
         g = run.glimpses
         for step,rows in g[g["step"] <= upto].groupby("step") if len(g) else (): self._keep(step, rows.to_dict("records"))
-        self.draw(); self.glimpsed(); run.sinks.append(self)
+        self.draw(); self.glimpsed(); run.sinks[run.sinks.index(missed.append)] = self
+        for e in missed:
+            if e["kind"] not in ("step","eval","glimpse") or e["step"] > (max(self.answers, default=-1) if e["kind"]=="glimpse" else self.step): self(e)
         now = run.status["state"]    # read after the sink is there: either its end comes as an event, or it stands here
         if run.alive: self.say(*(("paused", f"paused after step {self.step}") if now=="paused" else ("running", "training") if now in ("new","running") else self.summary()))
         return self

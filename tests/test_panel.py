@@ -124,3 +124,12 @@ def test_watch_goes_on(live):
     r = watch(long(), "runs"); v = next(s for s in r.sinks if isinstance(s, LiveView)); until(lambda: v.step > 5); r.stop(); until(lambda: v.state=="stopped"); r.wait(20); n = r.last_step
     from kdnb.live import one_step
     one_step(r); until(lambda: r.state=="paused"); assert v.step==n+1; one_step(r); until(lambda: v.step==n+2 and r.state=="paused"); r.stop(); r.wait(20); r.start(); until(lambda: v.step > n+10); assert "here, Start does it" in v.text or v.state=="running"; r.stop(); r.wait(20)
+
+def test_nothing_is_lost_while_a_view_catches_up(monkeypatch):
+    "A run that trains on while its folder is read"
+    from kdnb.folder import RunFolder
+    r = Run(few(steps=600, evaluation=dict(every=10)), "runs").start(); until(lambda: len(r.history) > 50); read = RunFolder.glimpses.fget
+    def slowly(self): x = read(self); time.sleep(1); return x
+    with monkeypatch.context() as m: m.setattr(RunFolder, "glimpses", property(slowly)); v = LiveView(r).catch_up()
+    r.wait(60)
+    h = r.history; assert v.state=="done" and v.lines["fkl"].n==h["fkl"].notna().sum()==600 and v.lines["heldout_kl_pq"].n==h["heldout_kl_pq"].notna().sum()==61 and sum(s==v for s in r.sinks)==1

@@ -15,7 +15,7 @@ def main(to="nbs/images/panel.png", at=900):
             page = new_page(chromium(pw), 1280, 1180); lab.write("panel.ipynb", "from kdnb.panel import Panel\nPanel()")
             lab.open(page, "panel.ipynb"); lab.run_all(page); start = page.get_by_role("button", name="Start", exact=True); start.wait_for(timeout=60_000)
             page.wait_for_function("[...document.querySelectorAll('button')].some(b => b.textContent.trim()=='Start' && !b.disabled)", timeout=60_000); start.click()
-            page.wait_for_function(f"document.querySelector('.js-plotly-plot').data[0].x.slice(-1)[0] > {at}", timeout=300_000)
+            page.wait_for_function(f"document.querySelector('.js-plotly-plot')?.data?.[0]?.x.slice(-1)[0] > {at}", timeout=300_000)
             page.get_by_role("button", name="Pause", exact=True).click(); page.wait_for_timeout(2500)
             box = page.locator(".kdnb").first.bounding_box(); bottom = page.locator("#jp-main-statusbar").bounding_box()["y"]-8
             page.screenshot(path=to, clip=dict(x=box["x"]-8, y=box["y"]-8, width=box["width"]+16, height=bottom-box["y"]))
