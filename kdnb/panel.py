@@ -108,7 +108,7 @@ class Row:
         self.card.value = card_html({"": sentence}, formula)
         asked = _options_of(kind, name, own); shape = (name, how, tuple(k for k,_,_ in asked), tuple(hows or ()))
         if shape != self.shape:
-            for x in (*self.box.children, *self.options.body.children): x.close()
+            for x in (*self.box.children, *self.options.body.children): _close(x)
             self.shape, self.controls = shape, {k: Control(k, l, v, says(f"option:{name}", k)[1], on=lambda v, k=k: self.rows.option(self, k, v), guard=self.rows.guard) for k,l,v in asked}
             self.weight = Control("weight", "yaml", weight, on=lambda v: self.rows.weight(self, v), guard=self.rows.guard) if kind=="objective" else None
             self.how = Control("how", tuple(hows), how, on=lambda v: self.rows.way(self, v)) if hows else None
@@ -120,8 +120,10 @@ class Row:
     def close(self): _close(self.view)
 
 def _close(x):
-    "A widget and all below it"
-    for c in getattr(x, "children", ()): _close(c)
+    "A widget and all below it, with its looks, which are widgets too"
+    from ipywidgets import Widget
+    for c in (*getattr(x, "children", ()), getattr(x, "layout", None), getattr(x, "style", None)):
+        if isinstance(c, Widget): _close(c)
     x.close()
 
 # %% ../nbs/14_panel.ipynb #68042792

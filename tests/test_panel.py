@@ -133,3 +133,18 @@ def test_nothing_is_lost_while_a_view_catches_up(monkeypatch):
     with monkeypatch.context() as m: m.setattr(RunFolder, "glimpses", property(slowly)); v = LiveView(r).catch_up()
     r.wait(60)
     h = r.history; assert v.state=="done" and v.lines["fkl"].n==h["fkl"].notna().sum()==600 and v.lines["heldout_kl_pq"].n==h["heldout_kl_pq"].notna().sum()==61 and sum(s==v for s in r.sinks)==1
+
+def test_drawing_is_rationed(monkeypatch):
+    "Four times a second at most, however fast the steps are"
+    from kdnb.live import HZ, View
+    n, draw = [], View.draw; monkeypatch.setattr(View, "draw", lambda self: n.append(time.monotonic()) or draw(self))
+    p = Panel(few(steps=400)); click(p, "start"); is_(p, "done"); assert 3 <= len(n) <= 6+HZ*(n[-1]-n[0]) < 400, len(n)
+
+def test_looking_at_runs_leaves_no_widgets_behind():
+    from ipywidgets.widgets.widget import _instances
+    a, b = (Run(few(seed=i), "runs").train().folder.name for i in (0, 1)); p = Panel(few(seed=2)); p.look(a); p.look(b); n = len(_instances)
+    for x in (a, b, a, b): p.look(x)
+    assert len(_instances) <= n+8, (n, len(_instances))
+
+def test_what_is_hidden_says_why():
+    p = Panel(few()); p.want("teacher", "api:some@http://127.0.0.1:9/v1"); assert "hidden: why?" in p.form.objective.hidden.value and "uld" in p.form.objective.hidden.value

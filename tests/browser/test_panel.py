@@ -29,6 +29,7 @@ def test_from_ready_to_reset(lab, page, kernel):
     press(page, "Start"); assert "press Stop, Reset, Start" in said(page, "^Goes on after step"); grew(page, stopped); assert said(page, "^(training|loading|labelling|done|the teacher)"); done = said(page, "^done: ", 120)
     assert re.search(r"% of what it says is right; .*KL.p‖q. [\d.]+, KL.q‖p. [\d.]+ nats a token$", done) and points(page)==240 and len(list((lab.root/"runs").glob("*/status.json")))==1
     told(page, "step 240 of 240"); shot(page, f"panel-done-{kernel}")
+    assert page.get_by_text(re.compile(r"^cpu, fp32 .*; \d.* memory in this kernel$")).is_visible() and page.get_by_text("tiny → tiny-s, tiny-tell: 40 steps of forward KL, then 200 steps of forward KL").first.is_visible()
 
     tab(page, "Answers"); table = page.locator(".kdnb-table", has_text="student, step 240"); table.wait_for(); assert table.locator("tr").count()==9 and table.get_by_text("student, step 0").is_visible(); shot(page, f"panel-answers-{kernel}")
     took = pressed(page, "at step", "ArrowLeft", "document.querySelector('.kdnb-table caption').parentElement.innerText"); page.locator(".kdnb-table", has_text="student, step 220").wait_for(); print(f"at step: {took:.2f} s")
