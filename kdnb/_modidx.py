@@ -722,6 +722,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'kdnb.panel.RecipeText.apply': ('panel.html#recipetext.apply', 'kdnb/panel.py'),
                             'kdnb.panel.RecipeText.edited': ('panel.html#recipetext.edited', 'kdnb/panel.py'),
                             'kdnb.panel.RecipeText.load': ('panel.html#recipetext.load', 'kdnb/panel.py'),
+                            'kdnb.panel.RecipeText.path': ('panel.html#recipetext.path', 'kdnb/panel.py'),
                             'kdnb.panel.RecipeText.save': ('panel.html#recipetext.save', 'kdnb/panel.py'),
                             'kdnb.panel.RecipeText.say': ('panel.html#recipetext.say', 'kdnb/panel.py'),
                             'kdnb.panel.RecipeText.show': ('panel.html#recipetext.show', 'kdnb/panel.py'),

@@ -294,6 +294,11 @@ class RecipeText:
         self.view = w.VBox([self.yaml, w.HBox([self.buttons["Apply"], self.buttons["Undo edits"], self.file, self.buttons["Save"], self.buttons["Load"], self.report], layout=w.Layout(flex_flow="row wrap", align_items="center")), alert.view, self.said])
         self.code = w.VBox([self.python, self.copy])    # stands apart, and is always seen
     @property
+    def path(self):
+        t = self.file.value.strip() or "recipe.yaml"
+        try: p = Path(t).expanduser(); p.stat() if p.is_file() or "\0" in t else None; return p
+        except (RuntimeError, ValueError, OSError): raise RecipeError(f"{t[:80]!r} is no path of a file: write one, such as recipe.yaml") from None
+    @property
     def edited(self): return self.yaml.value.strip() != self.shown.strip()
     def say(self, text, more=""): _said(self, text, more)
     def _edited(self):
@@ -312,13 +317,13 @@ class RecipeText:
         r = Recipe.from_yaml(self.yaml.value if "\n" in self.yaml.value else self.yaml.value+"\n"); self.apply_(r); self.shown = r.to_yaml(); self.undo(); self.say("applied")
     def save(self):
         if not self.file.value.strip(): raise RecipeError("no file is named: write one, such as recipe.yaml")
-        r = Recipe.from_yaml(self.yaml.value+"\n"); p = Path(self.file.value.strip()).expanduser()
+        r, p = Recipe.from_yaml(self.yaml.value+"\n"), self.path
         if p.suffix not in (".yaml",".yml"): raise RecipeError(f"{p} is no name for a recipe: write one that ends in .yaml, such as recipe.yaml")
         if p.exists() and not p.is_file(): raise RecipeError(f"{p} is there and is no file. Write another name")
         if p.exists() and p.read_text(encoding="utf-8", errors="replace") != r.to_yaml() and self.sure != str(p): self.sure = str(p); raise RecipeError(f"{p} is there already and holds something else: press Save again to replace it, or write another name")
         self.sure = ""; p.parent.mkdir(parents=True, exist_ok=True); write(p, r.to_yaml()); self.alert.say(""); self.say(f"saved as {p.resolve()}")
     def load(self):
-        r = Recipe.from_yaml(Path(self.file.value.strip() or "recipe.yaml").expanduser()); self.apply_(r); self.shown = r.to_yaml(); self.undo(); self.say(f"loaded {self.file.value}")
+        r = Recipe.from_yaml(self.path); self.apply_(r); self.shown = r.to_yaml(); self.undo(); self.say(f"loaded {self.file.value}")
 
 # %% ../nbs/14_panel.ipynb #f1d8e65b
 class RunsBox:
@@ -414,7 +419,7 @@ class Panel:
         "A run that this process does not train: looked at while another does, or told of as it stands"
         self.following = self.run.state in ("running","paused")
         if self.following: follow(self.run)
-        else: self.view.say(*self.view.summary())
+        else: self.view.say(*self.view.summary()); self.view.state != "ready" and self.view.ended()
     @property
     def state_(self): return "watching" if self.following and self.view.state in BUSY else self.view.state
     @property
@@ -484,7 +489,8 @@ class Panel:
             if there.state not in ("done","stopped","failed"): return self._look_at(there)
             there.wait(10)    # it has ended, and is putting things away
         if self.snapshot: self.snapshot(None)
-        if not fresh and (run.state=="done" or run.last_step): self._told("This recipe was trained before, and is shown again; to train it anew press Reset, then Start" if run.state=="done" else f"Goes on after step {run.last_step:,}, where this recipe's run was {run.state}; to begin anew press Stop, Reset, Start")
+        if not fresh and run.state=="done": self._look_at(run); self._follow(); return self._told("This recipe was trained before, and is shown again; to train it anew press Reset, then Start")
+        if not fresh and run.last_step: self._told(f"Goes on after step {run.last_step:,}, where this recipe's run was {run.state}; to begin anew press Stop, Reset, Start")
         self._look_at(run, catch=not fresh, again=True)
         if fresh: run.sinks.append(self.view)
         run.origin = self.origin

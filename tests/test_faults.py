@@ -2,6 +2,7 @@
 import os, shutil, subprocess, sys, textwrap
 from pathlib import Path
 import pandas as pd, pytest
+from conftest import lacking
 from kdnb.recipe import Recipe
 from kdnb.train import Run, attach, distill
 
@@ -30,7 +31,7 @@ def test_out_of_memory_names_the_batch():
 def small_disk(tmp_path):
     "A disk of 3 MB"
     at = tmp_path/"disk"; at.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(at)], capture_output=True).returncode: pytest.skip("this user may not mount a small disk")
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(at)], capture_output=True).returncode: lacking("this user may not mount a small disk")
     yield at
     subprocess.run(["umount", "-l", str(at)])
 
