@@ -58,13 +58,15 @@ def kernel(request):
     return "python3" if request.param=="ipykernel7" else request.getfixturevalue("old_kernel")
 
 @pytest.fixture
-def voila(tmp_path):
-    "A function that serves a notebook with Voila and gives its address"
+def voila(tmp_path, served):
+    "A function that serves a notebook with Voila and gives its address; it knows the kernels that the lab knows"
     try: import voila    # noqa: F401
     except ImportError: lacking("voila is not installed")
     procs = []
     def show(notebook):
-        try: proc, url, port = start_voila(tmp_path/f"voila{len(procs)}", notebook)
+        home = tmp_path/f"voila{len(procs)}"
+        if (kernels := served.log.parent/"data"/"kernels").is_dir(): shutil.copytree(kernels, home/"data"/"kernels")
+        try: proc, url, port = start_voila(home, notebook)
         except RuntimeError as e: pytest.fail(str(e))
         procs.append(proc); show.port = port
         return url

@@ -116,14 +116,14 @@ def test_the_last_figure_stays(lab, page, kernel):
 
 EVIL = "<img src=x onerror=window.evil=1>"
 
-def test_model_text_is_text(lab, page, made):
+def test_model_text_is_text(lab, page, made, kernel):
     "What a model says, and what a folder is called, is shown as it is and never acts: panel, watch, report"
     runs, done, part = made; shutil.copytree(runs, lab.root/"runs"); at = lab.root/"runs"/done
     for f in ("glimpses.jsonl", "samples.jsonl", "answers.jsonl"):
         rows = [json.loads(l) for l in (at/f).read_text().splitlines()]
         (at/f).write_text("".join(json.dumps({k: EVIL if k in ("teacher","student","text") else v for k,v in r.items()})+"\n" for r in rows))
     worse = lab.root/"runs"/EVIL; shutil.copytree(lab.root/"runs"/part, worse); s = json.loads((worse/"status.json").read_text()); (worse/"status.json").write_text(json.dumps({**s, "state": "failed", "error": EVIL}))
-    lab.open(page, lab.write("e.ipynb", PANEL+f"panel = Panel({done!r})", PANEL+f"run = watch({done!r})", PANEL+f"panel = Panel({EVIL!r})"))
+    lab.open(page, lab.write("e.ipynb", PANEL+f"panel = Panel({done!r})", PANEL+f"run = watch({done!r})", PANEL+f"panel = Panel({EVIL!r})", kernel=kernel))
     for i in (0, 1, 2):
         lab.run_cell(page, i); lab.ran(page, i); panel = page.locator(".kdnb").last; panel.scroll_into_view_if_needed()
         if i < 2: panel.locator("td", has_text=EVIL).first.wait_for(); assert panel.locator("td", has_text=EVIL).count() >= 16; shot(page, f"panel-evil-{i}")
@@ -138,9 +138,9 @@ def test_model_text_is_text(lab, page, made):
     panel.get_by_text(EVIL).first.wait_for(); assert page.evaluate("typeof window.evil")=="undefined" and page.locator(".kdnb img").count()==0
     page.goto(f"file://{report}"); page.locator(".js-plotly-plot .main-svg").first.wait_for(); assert page.locator("td", has_text=EVIL).count() and page.evaluate("typeof window.evil")=="undefined" and page.locator("img[onerror]").count()==0; shot(page, "panel-evil-report", full=True)
 
-def test_for_everybody(lab, page, made):
+def test_for_everybody(lab, page, made, kernel):
     "Keyboard and screen reader; grey, and without red and green; a projector and a narrow window"
-    runs, done, part = made; shutil.copytree(runs, lab.root/"runs"); shown(lab, page, "a.ipynb", f"panel = Panel({done!r})"); said(page, "^done: .* nats a token")
+    runs, done, part = made; shutil.copytree(runs, lab.root/"runs"); shown(lab, page, "a.ipynb", f"panel = Panel({done!r})", kernel); said(page, "^done: .* nats a token")
     names = [s["name"] for s in check(page, ".kdnb")]; order = [next(i for i,n in enumerate(names) if x in n) for x in ("Skill and seed knowledge:", "Teacher:", "Student:", "Elicitation:", "Objective:", "Training:", "Copy as Python", "Start", "smoothing", "Answers")]; assert order==sorted(order), names
     for n in ("Skill and seed knowledge", "Teacher", "Student", "Elicitation", "Training"): unfold(page, n)
     for h in page.locator(".kdnb-head[aria-expanded=false]").locator("visible=true").all(): h.focus(); page.keyboard.press("Enter")
@@ -161,8 +161,8 @@ def test_for_everybody(lab, page, made):
         page.get_by_role("tab", name="Answers", exact=True).click(); button(page, "Start").scroll_into_view_if_needed(); shot(page, f"panel-{w}x{h}"); f.scroll_into_view_if_needed(); shot(page, f"panel-{w}x{h}-figure")
         page.get_by_role("tab", name="Answers", exact=True).scroll_into_view_if_needed(); page.mouse.wheel(0, 300); page.wait_for_timeout(300); shot(page, f"panel-{w}x{h}-answers")
 
-def test_voila(lab, page, voila):
+def test_voila(lab, page, voila, kernel):
     "As an application without cells: it starts, plots, stops"
-    page.goto(voila(lab.root/lab.write("v.ipynb", PANEL+"panel = Panel(Recipe.simple(steps=2000, warm=0, samples=4), 'runs')")), wait_until="commit"); button(page, "Start").wait_for(timeout=90_000)
+    page.goto(voila(lab.root/lab.write("v.ipynb", PANEL+"panel = Panel(Recipe.simple(steps=2000, warm=0, samples=4), 'runs')", kernel=kernel)), wait_until="commit"); button(page, "Start").wait_for(timeout=90_000)
     wait_until(button(page, "Start").is_enabled, 90, "Start stayed off"); press(page, "Start"); began = time.time(); grew(page, 0); first = time.time()-began; grew(page, 5); shot(page, "panel-voila")
     status = lambda: json.loads(next((lab.root/"runs").glob("*/status.json")).read_text())["state"]; press(page, "Stop"); began = time.time(); wait_until(lambda: status()=="stopped"); print(f"Voila: first point {first:.1f} s after Start, stopped and written {time.time()-began:.2f} s after Stop"); said(page, "kdnb resume", 30)

@@ -22,10 +22,10 @@ def test_welcome_distils_live(lab, page, kernel):
     button("Resume").click(); grew(a)
     button("Stop").click(); said("kdnb resume"); assert button("Stop").is_disabled() and states(lab)==["stopped"]
 
-def test_welcome_to_the_end(lab, page):
+def test_welcome_to_the_end(lab, page, kernel):
     "Both runs, shortened here, one by Start and one by its cell; then the cells below compare them, and the student answers"
     (lab.root/"short.ipynb").write_text(short_welcome().replace('recipe = \\"\\"', 'recipe = \\"short.yaml\\"')); (lab.root/"short.yaml").write_text(short_recipe().to_yaml())
-    lab.open(page, "short.ipynb"); lab.run_all(page)
+    lab.use("short.ipynb", kernel); lab.open(page, "short.ipynb"); lab.run_all(page)
     wait_until(lambda: states(lab)==["done"], 120, "the watched cell did not end")
     lab.scroll(page, "Not done yet: fkl"); lab.scroll(page, page.get_by_text("From top to bottom")); start = page.get_by_role("button", name="Start", exact=True).first; wait_until(start.is_enabled, 60, "Start stayed off"); start.click()
     wait_until(lambda: states(lab)==["done","done"], 120, "the panel's run did not end")
