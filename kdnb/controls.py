@@ -148,6 +148,7 @@ def framed(
     import ipywidgets as w
     return w.VBox([w.HTML(STYLE), _widgets()[2](label=label, figure=figure), *children]).add_class("kdnb")
 
+# %% ../nbs/14_controls.ipynb #e4aa7455
 _FIGURE = """const here = () => globalThis.kdnbPlotly;
 const plotly = model => here() ? Promise.resolve(here()) : new Promise(resolve => { let loading = false;
   const done = () => { clearInterval(again); model.off("msg:custom", got); resolve(here()); };
@@ -195,6 +196,7 @@ def figure_widget(
     f = _whole()(fig); f._config = {**f._config, "responsive": True, "displayModeBar": False}; f.ready = True; f.open()
     return f
 
+# %% ../nbs/14_controls.ipynb #b933550b
 class Section:
     "A heading with a line of summary, and what opens below it"
     def __init__(self,

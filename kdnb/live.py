@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SHARES', 'NAMES', 'HZ', 'SLOWEST', 'SHARE', 'WHOLE', 'ui_mode', 'Line', 'live_columns', 'live_figure', 'answers_html',
-           'tokens_html', 'outcome', 'View', 'in_short', 'still', 'follow', 'memory_line', 'LiveView', 'Buttons',
-           'keep_snapshot', 'show_still', 'train_still', 'watch', 'one_step', 'elsewhere', 'turn', 'halt']
+           'tokens_html', 'outcome', 'View', 'in_short', 'still', 'follow', 'memory_line', 'Reading', 'LiveView',
+           'Buttons', 'keep_snapshot', 'show_still', 'train_still', 'watch', 'one_step', 'elsewhere', 'turn', 'halt']
 
 # %% ../nbs/14_live.ipynb #8265dc69
 import html, json, os, threading, time
@@ -228,8 +228,51 @@ def memory_line():
     elif torch and torch.backends.mps.is_available(): said += f", {gb(torch.mps.current_allocated_memory())} on the GPU"
     return said
 
+# %% ../nbs/14_live.ipynb #20cccb70
+class Reading:
+    "The tabs of a `LiveView`: the student's answers at each measurement, and the next tokens along one of them"
+    def glimpsed(self):
+        "A measurement brought answers: show them, unless a person looks at older ones"
+        if not self.answers: return
+        steps, here = list(self.answers), self.at_step.value; follows = here==self.at_step.options[-1][1]
+        self.at_step.options = [(f"{s:,}", s) for s in steps]; self.at_step.value = steps[-1] if follows or here not in self.answers else here
+        self._show_answers()
+        prompts = [r["prompt"] for r in self.first]
+        if list(self.prompt.options) != prompts: self.prompt.options = prompts; self.prompt.value = prompts[0]
+        self._ask()
+    def _show_answers(self, _=None): self.answers_html.value = answers_html(self.answers.get(self.at_step.value, []), self.first)
+
+    def _ask(self, _=None):
+        "Have the next tokens of the chosen prompt's answer read: by who trains, between two steps; or here, where nobody trains"
+        if not self.prompt.value or self.asking or self.run.alive and _ is None and time.monotonic()-self.asked < 2: return
+        self.asking = True
+        if self.run.alive: self.run.between(lambda student, teacher: self.alert.catch(self._read, student, teacher))
+        elif self.models: self.alert.catch(self._read, self.models["student"], self.models.get("teacher"))
+        else: self.asking = False; self.tokens_html.value = small("While a run trains, what teacher and student would say next is read between two steps; of a run that is done, when you press Read both models.")
+
+    def _read(self, student, teacher):
+        "Both models along the teacher's answer"
+        self.asking, self.asked = False, time.monotonic()
+        same = teacher is not None and not ACROSS & {o for s in self.run.recipe.stages for o in s.terms} and teacher.tokenizer.get_vocab()==student.tokenizer.get_vocab()
+        self.models = {**(dict(teacher=teacher) if same else {}), "student": student}; prompt = self.prompt.value
+        self.places = along(self.models, _skill(self.run.recipe), prompt, next((r["teacher"] for r in self.first if r["prompt"]==prompt), ""))
+        self.place.max = len(self.places)-1
+        if prompt != self.read_of: self.read_of, self.place.value = prompt, max(range(len(self.places)), key=lambda i: -self.places[i]["rows"][0][1])    # where the first model is least sure there is something to see
+        self._show_place()
+
+    def _show_place(self, _=None):
+        if self.places: self.tokens_html.value = tokens_html(self.places[min(self.place.value, len(self.places)-1)], list(self.models), self.prompt.value, self.step)
+
+    def read_models(self):
+        "Load teacher and student of a run that is done, and read them"
+        from kdnb.teachers import LM, load_teacher
+        if not self.first: return self.alert.say("no prompts were watched in this run: evaluation.glimpse of its recipe is 0")
+        if self.run.student is None: return self.alert.say(f"the run is {self.run.state}, and a student is kept when it is done. Start it, or resume it")
+        t = load_teacher(self.run.recipe.teacher, data=self.run.recipe.data, api=self.run.recipe.api) if "logits" in teacher_gives(self.run.recipe.teacher) else None
+        self._read(self.run.student, t if isinstance(t, LM) else None)
+
 # %% ../nbs/14_live.ipynb #2a60a306
-class LiveView(View):
+class LiveView(Reading, View):
     "A `View` as widgets: `what` is trained, `status`, `count`, `bar`, `figure`, `answers_view`, `tokens_view`, `notes`, `device`; `board` is all of them"
     def __init__(self, run, snapshot=None, on_state=None):
         import ipywidgets as w
@@ -288,46 +331,6 @@ class LiveView(View):
         f = self.figure
         with f.alone: super().draw(); f._trait_values |= dict(_widget_data=f._data, _widget_layout=f._layout_obj._props)    # what a page that comes later asks for: plotly keeps the figure as it was made
     def _smooth(self, c): self.smooth = c["new"]; self.alert.catch(self.draw)
-
-    def glimpsed(self):
-        "A measurement brought answers: show them, unless a person looks at older ones"
-        if not self.answers: return
-        steps, here = list(self.answers), self.at_step.value; follows = here==self.at_step.options[-1][1]
-        self.at_step.options = [(f"{s:,}", s) for s in steps]; self.at_step.value = steps[-1] if follows or here not in self.answers else here
-        self._show_answers()
-        prompts = [r["prompt"] for r in self.first]
-        if list(self.prompt.options) != prompts: self.prompt.options = prompts; self.prompt.value = prompts[0]
-        self._ask()
-    def _show_answers(self, _=None): self.answers_html.value = answers_html(self.answers.get(self.at_step.value, []), self.first)
-
-    def _ask(self, _=None):
-        "Have the next tokens of the chosen prompt's answer read: by who trains, between two steps; or here, where nobody trains"
-        if not self.prompt.value or self.asking or self.run.alive and _ is None and time.monotonic()-self.asked < 2: return
-        self.asking = True
-        if self.run.alive: self.run.between(lambda student, teacher: self.alert.catch(self._read, student, teacher))
-        elif self.models: self.alert.catch(self._read, self.models["student"], self.models.get("teacher"))
-        else: self.asking = False; self.tokens_html.value = small("While a run trains, what teacher and student would say next is read between two steps; of a run that is done, when you press Read both models.")
-
-    def _read(self, student, teacher):
-        "Both models along the teacher's answer"
-        self.asking, self.asked = False, time.monotonic()
-        same = teacher is not None and not ACROSS & {o for s in self.run.recipe.stages for o in s.terms} and teacher.tokenizer.get_vocab()==student.tokenizer.get_vocab()
-        self.models = {**(dict(teacher=teacher) if same else {}), "student": student}; prompt = self.prompt.value
-        self.places = along(self.models, _skill(self.run.recipe), prompt, next((r["teacher"] for r in self.first if r["prompt"]==prompt), ""))
-        self.place.max = len(self.places)-1
-        if prompt != self.read_of: self.read_of, self.place.value = prompt, max(range(len(self.places)), key=lambda i: -self.places[i]["rows"][0][1])    # where the first model is least sure there is something to see
-        self._show_place()
-
-    def _show_place(self, _=None):
-        if self.places: self.tokens_html.value = tokens_html(self.places[min(self.place.value, len(self.places)-1)], list(self.models), self.prompt.value, self.step)
-
-    def read_models(self):
-        "Load teacher and student of a run that is done, and read them"
-        from kdnb.teachers import LM, load_teacher
-        if not self.first: return self.alert.say("no prompts were watched in this run: evaluation.glimpse of its recipe is 0")
-        if self.run.student is None: return self.alert.say(f"the run is {self.run.state}, and a student is kept when it is done. Start it, or resume it")
-        t = load_teacher(self.run.recipe.teacher, data=self.run.recipe.data, api=self.run.recipe.api) if "logits" in teacher_gives(self.run.recipe.teacher) else None
-        self._read(self.run.student, t if isinstance(t, LM) else None)
 
     def ended(self):
         self.asking = False    # what was asked of who trained is not answered any more

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAIN', 'BUSY', 'hidden_html', 'card_html', 'split_name', 'Pick', 'Row', 'Rows', 'field_value', 'Fields', 'Form',
-           'RecipeText', 'RunsBox', 'Panel', 'shape']
+           'RecipeText', 'RunsBox', 'Shown', 'Panel', 'shape']
 
 # %% ../nbs/14_panel.ipynb #efd2a32f
 import functools, html, subprocess, sys, threading
@@ -371,8 +371,8 @@ def _alone(f):
         with self.turn: return f(self, *a, **kw)
     return g
 
-class Panel:
-    "The form, a run, and what belongs to them. `recipe` and `run` are what is shown"
+class Shown:
+    "What stands on a panel: the form, a run, and what belongs to them; and what a choice does"
     def __init__(self,
         recipe=None, # a Recipe, YAML or the path of a YAML file, a Run, or the folder or id of one; default what suits the packaged teacher
         out="runs",  # folder of runs
@@ -478,7 +478,9 @@ class Panel:
 
     def _told(self, head="", *told): self.told = told; self.changed.value = "" if not head else f"<div role='status' class='kdnb-card'>{f'<b>{html.escape(head)}</b>' if told else html.escape(head)}<ul>{''.join(f'<li>{html.escape(t)}</li>' for t in told)}</ul></div>"
 
-    # what the buttons do
+# %% ../nbs/14_panel.ipynb #c2d5d941
+class Panel(Shown):
+    "The form, a run, and what belongs to them. `recipe` and `run` are what is shown"
     def start(self, paused=False):
         "Train by the recipe"
         if self.busy: raise RecipeError(f"{self.run.folder.name} is under way already. Press Stop before another Start")
