@@ -8,7 +8,7 @@ __all__ = ['PLACES', 'WHO', 'WHAT', 'DEED', 'ADJ', 'VERB', 'WHEN', 'ASK', 'FORMS
            'packed_rows', 'train_teacher']
 
 # %% ../nbs/02_tiny.ipynb #b415cc4b
-import math, random, re
+import itertools, math, random, re
 from collections import Counter
 from pathlib import Path
 from .recipe import DATA
@@ -132,6 +132,17 @@ def _logprob(self:World, prompt, text):
     return lp
 
 World.next_words, World.logprob = _next_words, _logprob
+
+# %% ../nbs/02_tiny.ipynb #e4190923
+def _answers(self:World,
+    prompt:str # asks for a story or a sum
+):             # list of (mode, words with the end token, log-probability), the answers of a mode together
+    "Every right answer, with the log of its true probability in nats"
+    if _operands(prompt): return [(*self.distribution(prompt), self.answer(prompt, random.Random(0)).split()+["<eos>"], 0.)]
+    spelt = [(m, p, _slots(m)) for m,p in self.distribution(prompt).items()]
+    return [(m, list(words), math.log(p/math.prod(map(len, slots)))) for m,p,slots in spelt for words in itertools.product(*slots)]
+
+World.answers = _answers
 
 # %% ../nbs/02_tiny.ipynb #146b27bb
 def _answer(self:World,
