@@ -76,11 +76,12 @@ def branches(
     steps=400,  # of the last stage
     warm=800,   # of the warm start
     student="tiny-s",
+    samples=32, # answers of the teacher to each prompt
 ):              # name -> Recipe
     "Recipes that differ in their last stage alone"
     two = Recipe.simple("tiny", objective="rkl", student=student, seed=seed).to_params(); first, last = two["stages"]
-    last = {**last, "steps": steps, "options": {}}
-    return {n: Recipe(**{**two, "stages": [{**first, "steps": warm}, {**last, "objective": {o.get("objective", n): 1.}, **{k: v for k,v in o.items() if k != "objective"}}]}) for n,o in dict(losses).items()}
+    first, last = {**first, "steps": warm, "samples": samples}, {**last, "steps": steps, "options": {}, "samples": samples}
+    return {n: Recipe(**{**two, "stages": [first, {**last, "objective": {o.get("objective", n): 1.}, **{k: v for k,v in o.items() if k != "objective"}}]}) for n,o in dict(losses).items()}
 
 def _alike(recipes):
     rs = list(recipes.values()); parts = lambda r: {**r.to_params(), "stages": r.to_params()["stages"][:-1]}

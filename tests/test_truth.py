@@ -1,16 +1,10 @@
 "Students taught side by side are those that `distill` trains"
 import torch
 from kdnb.train import distill
-from kdnb.recipe import Recipe
 from kdnb.truth import branches, side_by_side
 
-def few(recipes):
-    "The same with two answers a prompt, which take no time"
-    p = {n: r.to_params() for n,r in recipes.items()}
-    return {n: Recipe(**{**x, "stages": [{**s, "samples": 2} for s in x["stages"]]}) for n,x in p.items()}
-
 def test_the_same_students_as_distill(tmp_path):
-    recipes = few(branches(dict(rkl={}, gkd=dict(on_policy=.5), wide=dict(objective="gjsd", options=dict(gjsd=dict(beta=.1, normalize=True)))), steps=6, warm=10, student="tiny-xs"))
+    recipes = branches(dict(rkl={}, gkd=dict(on_policy=.5), wide=dict(objective="gjsd", options=dict(gjsd=dict(beta=.1, normalize=True)))), steps=6, warm=10, student="tiny-xs", samples=2)
     together = {}
     for n,together[n],row in side_by_side(recipes, every=3, prompts=2): assert row["name"]==n and 0 <= row["precision"] <= 1
     assert row["step"]==6
@@ -20,7 +14,7 @@ def test_the_same_students_as_distill(tmp_path):
     assert not torch.equal(together["rkl"].model.get_input_embeddings().weight, together["gkd"].model.get_input_embeddings().weight)
 
 def test_measuring_changes_nothing():
-    recipes = few(branches(dict(fkl={}), steps=4, warm=4, student="tiny-xs")); ends = []
+    recipes = branches(dict(fkl={}), steps=4, warm=4, student="tiny-xs", samples=2); ends = []
     for every in (1, 4):
         for _,lm,_ in side_by_side(recipes, every=every, prompts=1): pass
         ends.append(lm.model.state_dict())
