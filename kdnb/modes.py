@@ -107,13 +107,13 @@ def _grid(n): cols = min(n, 3); return -(-n//cols), cols
 def _names(paths): return [f"<b>{label(n)}</b>" for n in paths]
 def _said(r): return f"KL(p‖q) {r.kl_pq:.3f}, KL(q‖p) {r.kl_qp:.3f}"
 
-def _frames(fig, paths, draw, every):
+def _frames(fig, paths, draw, every, cols=None, said=_said):
     "Frames, a slider and a Play button: `draw(name, row)` gives the traces that move"
     import plotly.graph_objects as go
     last = max(t.step.iloc[-1] for t in paths.values()); steps = sorted({*range(0, last+1, every), last}); row = lambda t, s: t.iloc[min(s, len(t)-1)]
     titles = [a for a in fig.layout.annotations][:len(paths)]; first = len(fig.data)
-    text = lambda s: [{**a.to_plotly_json(), "text": f"{title}<br>{_said(row(t, s))}"} for a,title,t in zip(titles, _names(paths), paths.values())]+[a.to_plotly_json() for a in fig.layout.annotations[len(paths):]]
-    cols = _grid(len(paths))[1]
+    text = lambda s: [{**a.to_plotly_json(), "text": f"{title}<br>{said(row(t, s))}"} for a,title,t in zip(titles, _names(paths), paths.values())]+[a.to_plotly_json() for a in fig.layout.annotations[len(paths):]]
+    cols = cols or _grid(len(paths))[1]
     for k,(n,t) in enumerate(paths.items()):
         for trace in draw(n, row(t, steps[0])): fig.add_trace(trace, row=k//cols+1, col=k%cols+1)
     moved = list(range(first, len(fig.data)))
