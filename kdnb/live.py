@@ -329,7 +329,7 @@ class LiveView(Reading, View):
 
     def draw(self):
         f = self.figure
-        with f.alone: super().draw(); f._trait_values |= dict(_widget_data=f._data, _widget_layout=f._layout_obj._props)    # what a page that comes later asks for: plotly keeps the figure as it was made
+        with f.alone: super().draw(); f.keep()
     def _smooth(self, c): self.smooth = c["new"]; self.alert.catch(self.draw)
 
     def ended(self):
