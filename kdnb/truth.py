@@ -9,7 +9,7 @@ __all__ = ['MEASURES', 'heard', 'by_mode', 'spoken', 'measures', 'branches', 'be
 import copy, math
 from .recipe import OBJECTIVES, Recipe, RecipeError, derive
 from .tiny import VOCABULARY, WORLD
-from .teachers import load_teacher
+from .teachers import load_teacher, threads_for
 from .students import load_student
 from .skills import load_skill
 from .knowledge import feature
@@ -103,9 +103,11 @@ def begin(
     recipes, # name -> Recipe; all but their last stages are the same
 ):           # teacher; the student after the stages that they share
     "What recipes that begin alike share"
-    r = _alike(recipes); teacher = load_teacher(r.teacher); lm = load_student(r.student, teacher, r.seed)
-    for i in range(len(r.stages)-1):
-        for _ in _taught(r, i, teacher, lm, *_knowledge(r, i, teacher, lm)): pass
+    r = _alike(recipes)
+    with threads_for(r):
+        teacher = load_teacher(r.teacher); lm = load_student(r.student, teacher, r.seed)
+        for i in range(len(r.stages)-1):
+            for _ in _taught(r, i, teacher, lm, *_knowledge(r, i, teacher, lm)): pass
     return teacher, lm
 
 def side_by_side(
@@ -117,15 +119,20 @@ def side_by_side(
     "Students in turns: some steps of one, a measurement, then the next"
     r = _alike(recipes); teacher, lm = start or begin(recipes); skill, known, going = load_skill(r.skill, r.data), {}, {}
     asked = [x["prompt"] for x in skill.heldout[:prompts]]; row = lambda n, s, step: (n, s, dict(name=n, step=step, **measures(heard(s, skill, asked))))
-    for n,x in recipes.items():
+    def begins(n, x):
         i, last = len(x.stages)-1, x.stages[-1]; key = (str(last.elicit), last.share==1, last.needs_logits)
         if key not in known: known[key] = _knowledge(x, i, teacher, lm)
-        s = copy.deepcopy(lm); going[n] = s, _taught(x, i, teacher, s, *known[key]); yield row(n, s, 0)
+        s = copy.deepcopy(lm); going[n] = s, _taught(x, i, teacher, s, *known[key]); return row(n, s, 0)
+    def goes_on(n):
+        s, steps = going[n]; at = next((k for k in steps if k % every==0 or k==recipes[n].stages[-1].steps), None)
+        if at is None: going.pop(n)
+        else: return row(n, s, at)
+    def alone(f, *a):
+        with threads_for(r): return f(*a)    # not while whoever asked is at work
+    for n,x in recipes.items(): yield alone(begins, n, x)
     while going:
-        for n,(s,steps) in list(going.items()):
-            at = next((k for k in steps if k % every==0 or k==recipes[n].stages[-1].steps), None)
-            if at is None: going.pop(n)
-            else: yield row(n, s, at)
+        for n in list(going):
+            if (got := alone(goes_on, n)): yield got
 
 # %% ../nbs/13c_truth.ipynb #2443ceca
 def unfolding(
