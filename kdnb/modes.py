@@ -136,20 +136,20 @@ def in_nats(r): "The divergences of a row of `fit`, in words"; return f"KL(p‖q
 def in_lines(r): "The same, one below the other"; return in_nats(r).replace(", ", "<br>")
 
 def frames(fig, paths, draw, every, cols=None, words=in_nats):
-    "Frames, a slider and a Play button: `draw(name, row)` gives the traces that move"
+    "Frames, a slider and a Play button: `draw(name, row)` gives the traces that move. It opens at the end, and Play goes there from the start"
     import plotly.graph_objects as go
     last = max(t.step.iloc[-1] for t in paths.values()); steps = sorted({*range(0, last+1, every), last}); row = lambda t, s: t.iloc[min(s, len(t)-1)]
     titles = [a for a in fig.layout.annotations][:len(paths)]; first = len(fig.data)
     text = lambda s: [{**a.to_plotly_json(), "text": f"{title}<br>{words(row(t, s))}"} for a,title,t in zip(titles, _names(paths), paths.values())]+[a.to_plotly_json() for a in fig.layout.annotations[len(paths):]]
     cols = cols or _grid(len(paths))[1]
     for k,(n,t) in enumerate(paths.items()):
-        for trace in draw(n, row(t, steps[0])): fig.add_trace(trace, row=k//cols+1, col=k%cols+1)
+        for trace in draw(n, row(t, last)): fig.add_trace(trace, row=k//cols+1, col=k%cols+1)
     moved = list(range(first, len(fig.data)))
     fig.frames = [go.Frame(name=str(s), data=[x for n,t in paths.items() for x in draw(n, row(t, s))], traces=moved, layout=dict(annotations=text(s))) for s in steps]
-    fig.layout.annotations = text(steps[0])
+    fig.layout.annotations = text(last)
     go_to = dict(mode="immediate", frame=dict(duration=60, redraw=True), transition=dict(duration=0))
-    fig.update_layout(sliders=[dict(active=0, minorticklen=0, ticklen=0, currentvalue=dict(prefix="step ", font_size=16), pad=dict(t=40), x=.12, len=.88, steps=[dict(label=str(s), method="animate", args=[[str(s)], go_to]) for s in steps])],
-                      updatemenus=[dict(type="buttons", showactive=False, x=0, y=0, xanchor="left", yanchor="top", pad=dict(t=52), buttons=[dict(label="Play", method="animate", args=[None, dict(go_to, fromcurrent=True)])])])
+    fig.update_layout(sliders=[dict(active=len(steps)-1, minorticklen=0, ticklen=0, currentvalue=dict(prefix="step ", font_size=16), pad=dict(t=40), x=.12, len=.88, steps=[dict(label=str(s), method="animate", args=[[str(s)], go_to]) for s in steps])],
+                      updatemenus=[dict(type="buttons", showactive=False, x=0, y=0, xanchor="left", yanchor="top", pad=dict(t=52), buttons=[dict(label="Play", method="animate", args=[None, go_to])])])
     return fig
 
 def race(
@@ -252,4 +252,5 @@ def plane(
         ex, ey = outline(r); so_far = paths[name].iloc[:int(r.step)+1]; colour = style(name)[0]
         return [go.Scatter(x=ex.tolist(), y=ey.tolist(), mode="lines", line=dict(color=colour, width=4)), go.Scatter(x=so_far.mean0.tolist(), y=so_far.mean1.tolist(), mode="lines", line=dict(color=colour, width=2, dash="dot"))]
     fig.update_layout(template="plotly_white", font_size=16, showlegend=False, height=220+300*rows, margin=dict(l=50, r=10, t=80, b=40))
-    return frames(fig, paths, draw, every, words=in_lines)
+    far = [r*(e.amax()-e.amin())/2+(e.amax()+e.amin())/2 for r in (-1.1, 1.1) for e in [torch.cat([p.means-3*p.sds[:,None], p.means+3*p.sds[:,None], *(torch.stack(outline(t.iloc[-1])).T for t in paths.values())])]]
+    return frames(fig, paths, draw, every, words=in_lines).update_xaxes(range=[float(x) for x in far]).update_yaxes(range=[float(x) for x in far])

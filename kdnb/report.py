@@ -203,6 +203,7 @@ def make_report(
     if path.stem=="compare":
         from kdnb.train import check
         for r in comparison(**{k:v for k,v in params.items() if k in inspect.signature(comparison).parameters}).values(): check(r)
+    if path.stem=="modes": from kdnb.frontier import plan; plan(**params)
     out = Path(out or Path("reports")/f"{path.stem}-{time.strftime('%Y%m%d-%H%M%S')}"); out.mkdir(parents=True, exist_ok=True)
     if "runs" in parameters(path): params = {"runs": str((out/"runs").resolve()), **params}
     events, stop = out/"events.jsonl", threading.Event(); events.unlink(missing_ok=True)

@@ -22,6 +22,6 @@ def test_measuring_changes_nothing():
 
 def test_seeds_at_the_same_time():
     "Each in a process of its own, and the very same rows, in order"
-    from kdnb.frontier import betas, frontier
-    short = dict(paths=dict(beta=betas((0, 1))), seeds=(3, 0), steps=4, warm=4, samples=2, prompts=2, student="tiny-xs")
+    from kdnb.frontier import beta_path, frontier
+    short = dict(paths=dict(beta=beta_path((0, 1))), seeds=(3, 0), steps=4, warm=4, samples=2, prompts=2, student="tiny-xs")
     rows = list(frontier(**short, workers=2)); assert rows==list(frontier(**short, workers=1)) and [r["seed"] for r in rows]==[3, 3, 0, 0] and rows[0]["kl_pq"] != rows[2]["kl_pq"]
