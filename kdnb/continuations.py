@@ -119,8 +119,10 @@ def cloud(
         colour, mark = MARKS[who]
         for astray in (False, True):
             t = table[(table["who"]==who) & (table["astray"]==astray)]
-            fig.add_scatter(x=t["x"].round(4), y=t["y"].round(4), name=who+", astray"*astray, mode="markers", marker=dict(color=colour, symbol="x-thin-open" if astray else mark, size=9 if who=="teacher" else 13, opacity=.6, line_width=2), text=[f"{c+1}: {_short(x, 90)}" for c,x in zip(t["cluster"], t["text"])], hoverinfo="text")
-    mid = table[~table["astray"]].groupby("cluster")[["x", "y"]].median(); fig.add_scatter(x=mid["x"], y=mid["y"], mode="text", text=[f"<b>{c+1}</b>" for c in mid.index], textfont=dict(size=18, color="#0072B2"), textposition="top right", showlegend=False, hoverinfo="skip")
+            look = dict(color=colour, symbol="x-thin-open" if astray else mark, size=9 if who=="teacher" else 13, opacity=.6, line_width=2)
+            fig.add_scatter(x=t["x"].round(4), y=t["y"].round(4), name=who+", astray"*astray, mode="markers", marker=look, text=[f"{c+1}: {_short(x, 90)}" for c,x in zip(t["cluster"], t["text"])], hoverinfo="text")
+    mid = table[~table["astray"]].groupby("cluster")[["x", "y"]].median()
+    fig.add_scatter(x=mid["x"], y=mid["y"], mode="text", text=[f"<b>{c+1}</b>" for c in mid.index], textfont=dict(size=18, color="#0072B2"), textposition="top right", showlegend=False, hoverinfo="skip")
     return fig.update_xaxes(showticklabels=False).update_yaxes(showticklabels=False)
 
 def kept_figure(

@@ -20,7 +20,7 @@ from .knowledge import positions, same_tokens
 from .divergence import TOKENS, log_probs
 from .folder import RunFolder
 from .train import attach
-from .plots import figure, label, style
+from .plots import label, style
 from .modes import push
 
 # %% ../nbs/13d_pair.ipynb #d4dd8c70
@@ -31,7 +31,8 @@ def _opened(student):
 
 def _refuse(name, student):
     "What is known before anything loads"
-    if "logits" not in teacher_gives(name): raise RecipeError(f"teacher '{name}' answers with text and at most its likeliest words: what it gives to all the others is not known, so nothing can be compared word by word. Choose a model on this machine: tiny, smollm2-135m, hf:NAME or a folder")
+    if "logits" not in teacher_gives(name): raise RecipeError(f"teacher '{name}' answers with text and at most its likeliest words: what it gives to all the others is not known, so nothing can be compared word by word. "
+                                                              "Choose a model on this machine: tiny, smollm2-135m, hf:NAME or a folder")
     if isinstance(student, str): _student_fits(student, name, teacher_kind(name)); check_student(student, name)
 
 def load_pair(
@@ -47,9 +48,11 @@ def load_pair(
     n = 0 if student else getattr(teacher, "first", teacher).model.config.num_hidden_layers
     if run: student = run.student; student.model.to(device)
     elif not isinstance(student, LM): student = load_student(student or f"layers:{max(1, n-max(1, n//15))}", teacher, device=device, on_event=on_event); student.model.eval()
-    if not same_tokens(student, teacher): raise RecipeError(f"student '{student.name}' and teacher '{teacher.name}' have different tokenizers ({len(student.tokenizer):,} and {len(teacher.tokenizer):,} tokens): their distributions cannot be compared word by word. Choose two models of one family")
+    if not same_tokens(student, teacher): raise RecipeError(f"student '{student.name}' and teacher '{teacher.name}' have different tokenizers ({len(student.tokenizer):,} and {len(teacher.tokenizer):,} tokens): "
+                                                              "their distributions cannot be compared word by word. Choose two models of one family")
     shared_words(student, teacher, on_event)
-    if student.size > teacher.size and on_event: on_event(dict(kind="note", text=f"the student, {student.name}, is larger than its teacher, {teacher.name}: {student.size:,} weights and {teacher.size:,}. Where they differ, the student need not be the one that is wrong"))
+    if student.size > teacher.size and on_event:
+        on_event(dict(kind="note", text=f"the student, {student.name}, is larger than its teacher, {teacher.name}: {student.size:,} weights and {teacher.size:,}. Where they differ, the student need not be the one that is wrong"))
     return teacher, student
 
 # %% ../nbs/13d_pair.ipynb #ef09078c
@@ -172,9 +175,11 @@ def _bars(t, losses):
     "Traces of the words of one place: what is said, then what is pushed"
     import plotly.graph_objects as go
     x, show, r4 = list(range(len(t))), [html.escape(w) for w in t["token"]], lambda c: [round(v, 4) for v in t[c]]
-    bar = lambda name, c, pattern, group, **k: go.Bar(x=x, y=r4(c), name=name, legendgroup=group, marker=dict(color=k.pop("color"), pattern=dict(shape=pattern, fgopacity=.6), line=dict(color="#000000", width=1)), hovertext=show, hovertemplate="%{hovertext} %{y:.4f}")
-    said = [bar("teacher p", "p", "", "p", color="#000000"), bar("student q", "q", "", "q", color="#FFFFFF"), bar("M", "m", "/", "m", color="#BBBBBB")]
-    return said, [bar(f"push of {label(n)}", n, ("", "/", "x", ".", "-", "+", "|")[k % 7], n, color=style(n, k)[0]) for k,n in enumerate(losses)]
+    def bar(name, c, colour, pattern=""):
+        look = dict(color=colour, pattern=dict(shape=pattern, fgopacity=.6), line=dict(color="#000000", width=1))
+        return go.Bar(x=x, y=r4(c), name=name, legendgroup=c, marker=look, hovertext=show, hovertemplate="%{hovertext} %{y:.4f}")
+    said = [bar("teacher p", "p", "#000000"), bar("student q", "q", "#FFFFFF"), bar("M", "m", "#BBBBBB", "/")]
+    return said, [bar(f"push of {label(n)}", n, style(n, k)[0], ("", "/", "x", ".", "-", "+", "|")[k % 7]) for k,n in enumerate(losses)]
 
 def _of_place(t):
     "What is said of a place, and how its words stand on an axis"
@@ -182,12 +187,14 @@ def _of_place(t):
     title = f"{html.escape(said)} ▸ <b>{html.escape(a['next']) or '?'}</b><br><sup><b>{a['verdict']}</b>: {a['outside']:.0%} of the student outside the teacher's nucleus, {a['unreached']:.0%} of the teacher unreached</sup>"
     return title, dict(tickvals=list(range(len(t))), ticktext=[f"<b>{html.escape(w)}</b>" if n else html.escape(w) for w,n in zip(t["token"], t["next"])], range=[-.6, len(t)-.4], tickangle=-40)
 
+_LOOK = dict(template="plotly_white", font_size=16, title=dict(font_size=20, y=.97, yanchor="top", yref="container"), legend=dict(orientation="h", y=1.02, yanchor="bottom", x=0))
+
 def _rows(n, heights, y):
     "An empty figure of panels one above the other"
     from plotly.subplots import make_subplots
-    fig = make_subplots(n, 1, row_heights=heights, vertical_spacing=.16 if n==2 else .13); fig.update_layout(template="plotly_white", font_size=16, barmode="group", margin=dict(l=70, r=20, t=130, b=50), title=dict(font_size=20, y=.97, yanchor="top", yref="container"), legend=dict(orientation="h", y=1.02, yanchor="bottom", x=0))
+    fig = make_subplots(n, 1, row_heights=heights, vertical_spacing=.16 if n==2 else .13)
     for k,name in enumerate(y): fig.update_yaxes(title=name, row=k+1, col=1)
-    return fig
+    return fig.update_layout(barmode="group", margin=dict(l=70, r=20, t=130, b=50), **_LOOK)
 
 def _reach(tables): return 1.1*max([.01, *(t[n].abs().max() for t in tables for n in t.attrs["losses"])])
 
@@ -211,6 +218,21 @@ def strength(
     return pd.DataFrame(dict(place=range(len(r)), **{n: of(n, o) for n,o in losses.items()}))
 
 # %% ../nbs/13d_pair.ipynb #9afaabb5
+def _along(r, x, losses):
+    "Traces along a text: both entropies, and how much each loss would move"
+    import plotly.graph_objects as go
+    part = Reading(r.teacher, r.student, r.tokenizer, r.ids, r.first, r.lp[x[0]:x[-1]+1], r.lq[x[0]:x[-1]+1])
+    line = lambda c, name, **k: go.Scatter(x=x, y=[round(v, 4) for v in c], name=name, mode="lines+markers", **k)
+    out = [line((-(l.exp()*l).sum(-1)).tolist(), f"entropy of {n}", line=dict(color=colour, dash=dash, width=3)) for n,l,colour,dash in (("p", part.lp, "#000000", "solid"), ("q", part.lq, "#777777", "dash"))]
+    for k,(n,c) in enumerate(strength(part, losses).drop(columns="place").items()):
+        colour, dash, marker = style(n, k); out.append(line(c, f"strength of {label(n)}", legendgroup=n, showlegend=False, line=dict(color=colour, dash=dash, width=2), marker=dict(symbol=marker, size=9)))
+    return out
+
+def _slider(names, labels):
+    "One stop a place"
+    go_to = dict(mode="immediate", frame=dict(duration=0, redraw=True), transition=dict(duration=0))
+    return [dict(active=0, minorticklen=0, ticklen=0, currentvalue=dict(visible=False), pad=dict(t=30), steps=[dict(label=l, method="animate", args=[[n], go_to]) for n,l in zip(names, labels)])]
+
 def scrub(
     r:Reading, losses=LOSSES, k=3, beta=.5, # as in `at`
     start=0, most=48, # the first place, and how many at most
@@ -219,21 +241,16 @@ def scrub(
     "Along a text: entropies and strengths above, the words of one place below"
     import plotly.graph_objects as go
     if not 0 <= start < len(r) or most < 1: raise ValueError(f"start is {start} and most {most}: the text has places 0 to {len(r)-1}, and at least one is shown")
-    x = list(range(start, min(start+most, len(r)))); tables = [at(r, i, losses, k, beta, mass, more) for i in x]; part = Reading(r.teacher, r.student, r.tokenizer, r.ids, r.first, r.lp[x[0]:x[-1]+1], r.lq[x[0]:x[-1]+1])
-    n = 2+bool(losses); fig = _rows(n, [.3, .4, .3][:n], ["nats, push", "probability", "push"][:n]); line = lambda c, name, **k: go.Scatter(x=x, y=[round(v, 4) for v in c], name=name, mode="lines+markers", **k)
-    for c,name,dash in ((part.lp, "entropy of p", "solid"), (part.lq, "entropy of q", "dash")): fig.add_trace(line((-(c.exp()*c).sum(-1)).tolist(), name, line=dict(color="#000000" if dash=="solid" else "#777777", dash=dash, width=3)), row=1, col=1)
-    for j,(name,c) in enumerate(strength(part, losses).drop(columns="place").items()): colour, dash, marker = style(name, j); fig.add_trace(line(c, f"strength of {label(name)}", legendgroup=name, showlegend=False, line=dict(color=colour, dash=dash, width=2), marker=dict(symbol=marker, size=9)), row=1, col=1)
-    fixed, high = len(fig.data), 1.05*max(max(d.y) for d in fig.data)
+    x = list(range(start, min(start+most, len(r)))); tables = [at(r, i, losses, k, beta, mass, more) for i in x]; names = [html.escape(w if len(w) < 11 else w[:9]+"…") or "?" for w in (t.attrs["next"] for t in tables)]
+    n = 2+bool(losses); fig = _rows(n, [.3, .4, .3][:n], ["nats, push", "probability", "push"][:n]); above = _along(r, x, losses); high = 1.05*max(max(d.y) for d in above)
     here = lambda i: go.Scatter(x=[i, i], y=[0, high], mode="lines", line=dict(color="#000000", width=8), opacity=.25, showlegend=False, hoverinfo="skip")
     drawn = [(here(i), *(b for bs in _bars(t, losses) for b in bs)) for i,t in zip(x, tables)]
-    for b,row in zip(drawn[0], [1]+[2]*3+[3]*len(losses)): fig.add_trace(b, row=row, col=1)
-    words = [_of_place(t) for t in tables]; moved = list(range(fixed, len(fig.data))); look = lambda title, axis: dict(title=dict(text=title), xaxis2=axis, **(dict(xaxis3=dict(range=axis["range"])) if losses else {}))
-    fig.frames = [go.Frame(name=str(i), data=b, traces=moved, layout=look(*w)) for i,b,w in zip(x, drawn, words)]
-    go_to = dict(mode="immediate", frame=dict(duration=0, redraw=True), transition=dict(duration=0))
-    fig.update_xaxes(tickvals=x, ticktext=[html.escape(t.attrs["next"]) or "?" for t in tables], tickangle=-40, range=[x[0]-.5, x[-1]+.5], row=1, col=1).update_yaxes(range=[0, high], row=1, col=1).update_yaxes(range=[0, 1.02], row=2, col=1)
+    for d,row in zip((*above, *drawn[0]), [1]*(len(above)+1)+[2]*3+[3]*len(losses)): fig.add_trace(d, row=row, col=1)
+    look = [dict(title=dict(text=title), xaxis2=axis, **(dict(xaxis3=dict(range=axis["range"])) if losses else {})) for title,axis in map(_of_place, tables)]
+    fig.frames = [go.Frame(name=str(i), data=d, traces=list(range(len(above), len(fig.data))), layout=l) for i,d,l in zip(x, drawn, look)]
+    fig.update_xaxes(tickvals=x, ticktext=names, tickangle=-40 if len(x) < 25 else -90, range=[x[0]-.5, x[-1]+.5], row=1, col=1).update_yaxes(range=[0, high], row=1, col=1).update_yaxes(range=[0, 1.02], row=2, col=1)
     if losses: fig.update_xaxes(showticklabels=False, row=3, col=1).update_yaxes(range=[-_reach(tables), _reach(tables)], row=3, col=1)
-    fig.update_layout(look(*words[0])).update_layout(height=860, legend_y=1.01, margin_t=150, hovermode="x")
-    return fig.update_layout(sliders=[dict(active=0, minorticklen=0, ticklen=0, currentvalue=dict(visible=False), pad=dict(t=30), steps=[dict(label=html.escape(t.attrs["next"]) or "?", method="animate", args=[[str(i)], go_to]) for i,t in zip(x, tables)])])
+    return fig.update_layout(look[0]).update_layout(height=860, legend_y=1.01, margin_t=150, hovermode="x", sliders=_slider([str(i) for i in x], names))
 
 # %% ../nbs/13d_pair.ipynb #f46f09df
 RANKS = (1, 5, 20, 100, 1000)  # the last rank of each group, where the vocabulary goes so far; one more group holds what is beyond
@@ -249,7 +266,8 @@ def _as_rows(rows, lm, room, on_event):
         p, c = (ids[:1], ids[1:]) if ids is not None else (list(x["prompt_ids"]), list(x["completion_ids"])); P.append(p); C.append(c)
     cut = sum(len(p)+len(c) > room for p,c in zip(P, C)); pairs = [(p, c[:room-len(p)]) for p,c in zip(P, C) if len(p) < room and c]
     if not pairs: raise DataError(f"none of the {len(P)} texts has a word to look at: each needs two tokens, or a prompt shorter than the {room:,} tokens that the models read, and a completion")
-    if on_event and (cut or len(pairs) < len(P)): on_event(dict(kind="note", text=f"{cut} of {len(P)} texts are longer than the {room:,} tokens that the models read, and were cut there; {len(P)-len(pairs)} have nothing to look at, and are left out"))
+    if on_event and (cut or len(pairs) < len(P)):
+        on_event(dict(kind="note", text=f"{cut} of {len(P)} texts are longer than the {room:,} tokens that the models read, and were cut there; {len(P)-len(pairs)} have nothing to look at, and are left out"))
     return zip(*sorted(pairs, key=lambda x: len(x[0])+len(x[1])))
 
 def _sorted_masses(lq, lp, edges):
@@ -291,6 +309,8 @@ def summary_figure(
     fig = make_subplots(1, 2, horizontal_spacing=.09, subplot_titles=["by rank for the teacher", "by entropy of the teacher, nats"])
     for c,by in enumerate(("rank", "entropy"), 1):
         t = table[table["by"]==by]; x = [f"{g}<br>"+("<1%" if s < .01 else f"{s:.0%}") if by=="entropy" else g for g,s in zip(t["group"], t["share"])]
-        for name,colour,pattern,text in (("covered", "#BBBBBB", "", "covered: both"), ("missed", "#000000", "", "missed: the teacher alone"), ("excess", "#FFFFFF", "/", "excess: the student alone")): fig.add_bar(x=x, y=t[name].round(4).tolist(), name=text, legendgroup=name, showlegend=c==1, marker=dict(color=colour, line=dict(color="#000000", width=1), pattern=dict(shape=pattern, fgcolor="#000000")), row=1, col=c)
+        for name,who,colour,pattern in (("covered", "both", "#BBBBBB", ""), ("missed", "the teacher alone", "#000000", ""), ("excess", "the student alone", "#FFFFFF", "/")):
+            look = dict(color=colour, line=dict(color="#000000", width=1), pattern=dict(shape=pattern, fgcolor="#000000"))
+            fig.add_bar(x=x, y=t[name].round(4).tolist(), name=f"{name}: {who}", legendgroup=name, showlegend=c==1, marker=look, row=1, col=c)
     fig.update_annotations(font_size=17).update_xaxes(type="category").update_yaxes(title="mass a place", row=1, col=1)
-    return fig.update_layout(template="plotly_white", font_size=16, barmode="stack", height=520, margin=dict(l=70, r=20, t=140, b=70), title=dict(text=title, font_size=20, y=.97, yanchor="top", yref="container"), legend=dict(orientation="h", y=1.12, yanchor="bottom", x=0))
+    return fig.update_layout(_LOOK).update_layout(barmode="stack", height=520, margin=dict(l=70, r=20, t=140, b=70), title_text=title, legend_y=1.12)
