@@ -181,6 +181,7 @@ def _whole():
             self.on_msg(lambda _, msg, __: isinstance(msg, dict) and msg.get("kdnb")=="plotly" and self.send({"kdnb": "plotly"}, buffers=[_bundle()]))
         def open(self):
             if self.ready: super().open()
+        def _perform_batch_animate(self, how): super()._perform_batch_animate({**how, "frame": {**how["frame"], "redraw": False}})    # lines move; else plotly draws all anew, in twice the time
         def keep(self): "What a page that comes later asks for is the figure as it is now; plotly would give it as it was made"; self._trait_values |= dict(_widget_data=self._data, _widget_layout=self._layout_obj._props)
         def _handle_msg(self, msg):
             with self.alone: super()._handle_msg(msg)

@@ -6,8 +6,8 @@
 __all__ = ['SIX', 'Bumps']
 
 # %% ../nbs/14b_drag.ipynb #2f4ec54b
-import functools, html, math
-from .modes import Mixture, fit, outline, plane, race, in_lines, in_nats
+import functools, math, time
+from .modes import Mixture, fits, outline, plane, race, in_lines, in_nats
 from .plots import label
 from .recipe import RecipeError
 from .teachers import one_thread
@@ -24,7 +24,8 @@ _PAD = """export default { render({ model, el }) {
   const round = v => Math.round(v*1000)/1000, at = e => { const b = svg.getBoundingClientRect(); return [(e.clientX-b.left)*W/b.width, (e.clientY-b.top)*H/b.height]; };
   const move = (m, x, y, c) => plane ? [m[0], round(clamp(x, -c.r, c.r)), round(clamp(y, -c.r, c.r)), m[3]] : [round(clamp(y, .02, 1)), round(clamp(x, -c.r, c.r)), m[2]];
   const drag = (e, i, f) => { e.preventDefault(); const t = e.target; t.setPointerCapture(e.pointerId); t.parentNode.querySelector("[role=slider]").focus();
-    t.onpointermove = v => put(i, f(model.get("modes")[i], ...at(v), scale())); t.onpointerup = t.onpointercancel = () => { t.onpointermove = null; }; };
+    const held = h => { model.set("held", h); model.save_changes(); }; held(true);
+    t.onpointermove = v => put(i, f(model.get("modes")[i], ...at(v), scale())); t.onpointerup = t.onpointercancel = () => { t.onpointermove = null; held(false); }; };
   const key = (e, i) => { const m = [...model.get("modes")[i]], last = m.length-1, y = plane ? 2 : 0, d = plane ? .1 : .05, c = scale();
     const does = { ArrowLeft: () => m[1] -= .1, ArrowRight: () => m[1] += .1, ArrowUp: () => m[y] += d, ArrowDown: () => m[y] -= d, "+": () => m[last] *= 1.1, "-": () => m[last] /= 1.1, "]": () => m[0] *= 1.1, "[": () => m[0] /= 1.1 }[e.key];
     if (!does) return; e.preventDefault(); e.stopPropagation(); does(); put(i, m.map((v, k) => round(k === 0 ? clamp(v, .02, 1) : k === last ? clamp(v, .05, c.r) : clamp(v, -c.r, c.r)))); };
@@ -49,8 +50,8 @@ _LOOK = """<style>.kdnb-pad{width:100%;display:block;touch-action:none;user-sele
 def _pad():
     import anywidget, traitlets as t
     class Pad(anywidget.AnyWidget):
-        "Modes to drag: weight, place (two numbers in a plane) and spread of each"
-        _esm = _PAD; dim, reach, modes = t.Int(1).tag(sync=True), t.Float(8.).tag(sync=True), t.List().tag(sync=True)
+        "Modes to drag: weight, place (two numbers in a plane) and spread of each; `held` while a hand is at one"
+        _esm = _PAD; dim, reach, modes, held = t.Int(1).tag(sync=True), t.Float(8.).tag(sync=True), t.List().tag(sync=True), t.Bool(False).tag(sync=True)
     return Pad
 
 # %% ../nbs/14b_drag.ipynb #067ce494
@@ -65,14 +66,14 @@ class Bumps:
         steps=30,   # of each student
     ):
         self.p, self.losses, self.steps = p or Mixture([.6, .4], [-3, 3], [.7, .7]), dict(losses), steps; dim = self.p.dim
-        self.start = list(start or [.6]+[.3]*(dim-1)+[1.]); self.least = (161, 37)[dim-1]
+        self.start = list(start or [.6]+[.3]*(dim-1)+[1.]); self.least = (121, 37)[dim-1]
         self.paths = self._fits(self.p, self.start)
     @property
     def modes(self): "(weight, place.., spread) of each mode"; return [[round(v, 3) for v in (w, *m, s)] for w,m,s in zip(self.p.weights.tolist(), self.p.means.tolist(), self.p.sds.tolist())]
 
     def _fits(self, p, start):
         if len(start) != p.dim+1: raise ValueError(f"the start is {start}: give {'a place' if p.dim==1 else 'two numbers for the place'}, then a spread")
-        with one_thread(): return {n: fit(p, n, start[:-1], start[-1], self.steps, cells=self.least, **o) for n,o in self.losses.items()}
+        with one_thread(): return fits(p, self.losses, start[:-1], start[-1], self.steps, rate=.4, cells=self.least, least=1e-5)
     def still(self, every=2): "The figure of a page without a kernel"; return (race if self.p.dim==1 else plane)(self.p, self.paths, every)
     def table(self):
         "Where each student ended: loss, place, spread, both divergences"
@@ -109,8 +110,8 @@ def _figure(b):
 def _view(self:Bumps):
     "All widgets; made when it is first asked for"
     import ipywidgets as w
-    self.alert, self.moving = Alert(), False; a = lambda f: self.alert.anew(_in_words, f)
-    self.pad = _pad()(dim=self.p.dim, modes=self.modes, reach=self._reach()); self.pad.observe(lambda c: self.moving or a(self._dragged), "modes")
+    self.alert, self.moving, self.told = Alert(), False, 0.; a = lambda f: self.alert.anew(_in_words, f)
+    self.pad = _pad()(dim=self.p.dim, modes=self.modes, reach=self._reach()); self.pad.observe(lambda c: self.moving or a(self._dragged), "modes"); self.pad.observe(lambda c: c["new"] or a(self._show), "held")
     self.typed = {n: Control(n, "yaml", [], says, on=lambda v: self._typed(), guard=a) for n,says in dict(weights="", places="", spreads="", start=f"where every student begins: {'a place' if self.p.dim==1 else 'the two numbers of a place'}, then a spread").items()}
     self.more, self.less = w.Button(description="Add a mode"), w.Button(description="Take one away"); self.more.on_click(lambda _: a(self._more)); self.less.on_click(lambda _: a(self._less))
     self.at = w.IntSlider(value=self.steps, max=self.steps, description="step", layout=w.Layout(width="auto", flex="1")); self.at.observe(lambda _: a(self._draw), "value")
@@ -143,30 +144,44 @@ def _less(self):
     self.set(self._mixture(self.modes[:-1])); self._hand()
 for f in (_reach, _mixture, _dragged, _typed, _now, _hand, _more, _less): setattr(Bumps, f.__name__, f)
 
-# %% ../nbs/14b_drag.ipynb #8563e6c0
-def _draw(self):
-    "The students at the step that is asked for"
-    f, k, one = self.figure, len(self.losses), self.p.dim==1; rows = {n: t.iloc[self.at.value] for n,t in self.paths.items()}
+# %% ../nbs/14b_drag.ipynb #b266d6e6
+def _lines(self):
+    "The students at the step that is asked for, and on a line the teacher behind them"
+    f, k, s, one = self.figure, len(self.losses), self.at.value, self.p.dim==1; self.x, lp = self.p.cells(self.least)
+    if one:
+        x, y = self.x[:,0].float().numpy(), (lp.exp()/(self.x[1,0]-self.x[0,0])).float().numpy()
+        for d in f.data[:k]: d.x, d.y = x, y
+    for i,t in enumerate(self.paths.values()):
+        x, y = outline(t.iloc[min(s, len(t)-1)], self.x)
+        if one: f.data[k+i].x, f.data[k+i].y = x.float().numpy(), y.float().numpy()
+        else: f.data[k+2*i].x, f.data[k+2*i].y, f.data[k+2*i+1].x, f.data[k+2*i+1].y = x.float().numpy(), y.float().numpy(), t.mean0.values[:s+1], t.mean1.values[:s+1]
+
+def _room(self):
+    "In a plane the teacher behind each student; and room for all"
+    f, one, r = self.figure, self.p.dim==1, self._reach()
+    if not one:
+        lp = self.p.cells(self.least)[1]; n = int(len(lp)**.5)
+        for d in f.data[:len(self.losses)]: d.x, d.y, d.z = self.x[::n,0].float().numpy(), self.x[:n,1].float().numpy(), lp.exp().reshape(n, n).T.float().numpy()
+    top, high = max(*f.data[0].y, *(1/(2*math.pi*t.cov00.iloc[k])**.5 for t in self.paths.values() for k in (0, -1))) if one else r, (f.layout.yaxis.range or (0, 0))[1]
+    if f.layout.xaxis.range != (-r, r): f.update_xaxes(range=[-r, r])
+    if one and not .5*high < top < high or not one and high != r: f.update_yaxes(range=[0, 1.2*top] if one else [-r, r])
+
+def _draw(self, hurried=False):
+    "What is to be seen; hurried, while a hand waits, the students first"
+    f, now = self.figure, time.monotonic(); words = in_nats if self.p.dim==1 else in_lines; rows = [t.iloc[min(self.at.value, len(t)-1)] for t in self.paths.values()]
     with f.alone:
+        with f.batch_animate(0) if hurried else f.batch_update(): self._lines()
+        if hurried and now-self.told < .25: return
+        self.told = now
         with f.batch_update():
-            for i,(n,r) in enumerate(rows.items()):
-                x, y = outline(r, self.x)
-                if one: f.data[k+i].x, f.data[k+i].y = x.numpy(), y.numpy()
-                else: t = self.paths[n].iloc[:self.at.value+1]; f.data[k+2*i].x, f.data[k+2*i].y = x.numpy(), y.numpy(); f.data[k+2*i+1].x, f.data[k+2*i+1].y = t.mean0.values, t.mean1.values
-                f.layout.annotations[i].text = f"<b>{label(n)}</b><br>{in_nats(r) if one else in_lines(r)}"
+            self._room()
+            for a,n,r in zip(f.layout.annotations, self.losses, rows): a.text = f"<b>{label(n)}</b><br>{words(r)}"
         f.keep()
 
 def _show(self):
     "All of it, after the teacher has moved"
-    f, one, r = self.figure, self.p.dim==1, self._reach(); self.x, lp = self.p.cells(self.least); n = len(self.x) if one else int(len(self.x)**.5)
-    with f.alone, f.batch_update():
-        for t in f.data[:len(self.losses)]:
-            if one: t.x, t.y = self.x[:,0].numpy(), (lp.exp()/(self.x[1,0]-self.x[0,0])).numpy()
-            else: t.x, t.y, t.z = self.x[::n,0].numpy(), self.x[:n,1].numpy(), lp.exp().reshape(n, n).T.float().numpy()
-        f.update_xaxes(range=[-r, r])
-        top = max(*f.data[0].y, *(1/(2*math.pi*t.cov00.iloc[k])**.5 for t in self.paths.values() for k in (0, -1))) if one else r
-        f.update_yaxes(range=[0, 1.15*top] if one else [-r, r])
-    self._draw()
+    self._draw(self.pad.held)
+    if self.pad.held: return
     for n,v in self._now().items(): self.typed[n].set(v); self.typed[n].stands = v
     self.said.value = "<div class='kdnb-scroll'>"+self.table().to_html(index=False, border=0, float_format=lambda v: f"{v:.3f}", classes="kdnb-table")+"</div>"
-Bumps._draw, Bumps._show = _draw, _show
+for f in (_lines, _room, _draw, _show): setattr(Bumps, f.__name__, f)

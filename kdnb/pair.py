@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LOSSES', 'RANKS', 'ENTROPIES', 'load_pair', 'Reading', 'read_along', 'nucleus', 'compared', 'verdict', 'places', 'at',
-           'place_figure', 'strength', 'scrub', 'summary', 'summary_figure']
+           'place_axis', 'place_figure', 'strength', 'scrub', 'summary', 'summary_figure']
 
 # %% ../nbs/13d_pair.ipynb #5a164f8c
 from dataclasses import dataclass, field
@@ -181,7 +181,7 @@ def _bars(t, losses):
     said = [bar("teacher p", "p", "#000000"), bar("student q", "q", "#FFFFFF"), bar("M", "m", "#BBBBBB", "/")]
     return said, [bar(f"push of {label(n)}", n, style(n, k)[0], ("", "/", "x", ".", "-", "+", "|")[k % 7]) for k,n in enumerate(losses)]
 
-def _of_place(t):
+def place_axis(t):
     "What is said of a place, and how its words stand on an axis"
     a = t.attrs; said = a["said"] if len(a["said"]) <= 50 else "…"+a["said"][-50:]
     title = f"{html.escape(said)} ▸ <b>{html.escape(a['next']) or '?'}</b><br><sup><b>{a['verdict']}</b>: {a['outside']:.0%} of the student outside the teacher's nucleus, {a['unreached']:.0%} of the teacher unreached</sup>"
@@ -202,7 +202,7 @@ def place_figure(
     table, # of `at`
 ):         # figure
     "The words of one place: what is said above, what is pushed below"
-    losses = table.attrs["losses"]; fig = _rows(2 if losses else 1, [.6, .4] if losses else [1.], ["probability", "push"][:1+bool(losses)]); title, axis = _of_place(table)
+    losses = table.attrs["losses"]; fig = _rows(2 if losses else 1, [.6, .4] if losses else [1.], ["probability", "push"][:1+bool(losses)]); title, axis = place_axis(table)
     for k,traces in enumerate(_bars(table, losses)): [fig.add_trace(x, row=k+1, col=1) for x in traces]
     fig.update_xaxes(showticklabels=False).update_xaxes(axis, row=1, col=1).update_xaxes(showticklabels=True, row=1, col=1).update_layout(height=640, title_text=title)
     if losses: fig.update_xaxes(range=axis["range"], row=2, col=1).update_yaxes(range=[-_reach([table]), _reach([table])], row=2, col=1)
@@ -246,7 +246,7 @@ def scrub(
     here = lambda i: go.Scatter(x=[i, i], y=[0, high], mode="lines", line=dict(color="#000000", width=8), opacity=.25, showlegend=False, hoverinfo="skip")
     drawn = [(here(i), *(b for bs in _bars(t, losses) for b in bs)) for i,t in zip(x, tables)]
     for d,row in zip((*above, *drawn[0]), [1]*(len(above)+1)+[2]*3+[3]*len(losses)): fig.add_trace(d, row=row, col=1)
-    look = [dict(title=dict(text=title), xaxis2=axis, **(dict(xaxis3=dict(range=axis["range"])) if losses else {})) for title,axis in map(_of_place, tables)]
+    look = [dict(title=dict(text=title), xaxis2=axis, **(dict(xaxis3=dict(range=axis["range"])) if losses else {})) for title,axis in map(place_axis, tables)]
     fig.frames = [go.Frame(name=str(i), data=d, traces=list(range(len(above), len(fig.data))), layout=l) for i,d,l in zip(x, drawn, look)]
     fig.update_xaxes(tickvals=x, ticktext=names, tickangle=-40 if len(x) < 25 else -90, range=[x[0]-.5, x[-1]+.5], row=1, col=1).update_yaxes(range=[0, high], row=1, col=1).update_yaxes(range=[0, 1.02], row=2, col=1)
     if losses: fig.update_xaxes(showticklabels=False, row=3, col=1).update_yaxes(range=[-_reach(tables), _reach(tables)], row=3, col=1)

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 from .divergence import TOKENS
-from .modes import compares, descend, frames, push, size
+from .modes import compares, descend, frames, push, size, walk
 from .plots import label, style
 
 # %% ../nbs/13b_tail.ipynb #7589560f
@@ -82,10 +82,7 @@ def learn(
         L = at[1] = torch.linalg.cholesky((Q.T*q) @ Q - m[:,None]*m + 1e-10*torch.eye(len(m), dtype=torch.float64))    # Fisher information is L L'
         return value.item(), torch.linalg.solve_triangular(L, -(Q.T @ g)[:,None], upper=False)/unit
     go = lambda at, ways, r: [at[0]+r*torch.linalg.solve_triangular(at[1].T, ways[0], upper=True)[:,0], None]
-    way = []
-    for at,value in descend([h, None], look, go, steps, rate):
-        way.append((at[0], value))
-        if len(way) > 1 and way[-2][1]-value < 1e-12: break
+    way = [(at[0], value) for at,value in descend({0: walk([h, None], go, steps, rate, 1e-12)}, lambda asked: {0: look(asked[0])})[0]]
     hs, values = zip(*way); lq = (torch.stack(hs) @ Q.T).log_softmax(-1); lps = lp.expand_as(lq)
     path = pd.DataFrame(dict(step=range(len(way)), value=values, kl_pq=TOKENS["fkl"](lq, lps), kl_qp=TOKENS["rkl"](lq, lps), words=(-(lq.exp()*lq).sum(-1)).exp()))
     return pd.concat([path, pd.DataFrame(lq.exp().numpy(), columns=[f"q:{w}" for w in p.index])], axis=1)

@@ -6,18 +6,23 @@ pytestmark = pytest.mark.browser
 
 LINE = "() => { const g = document.querySelector('.kdnb .js-plotly-plot'); return g && g._fullData && g._fullData.length ? Array.from(g._fullData.at(-1).y).map(v => Math.round(1e6*v)).join() : '' }"
 DRAWN = "() => [...document.querySelectorAll('.kdnb .js-plotly-plot .scatterlayer path.js-line')].map(p => p.getAttribute('d')).join()"
-CLOCK = """c => { const f = eval(c); window.waits = []; let was = f(), at = null;
-    document.querySelector('.kdnb-pad').addEventListener('pointermove', e => { if (e.buttons && at === null) at = performance.now(); }, true);
-    const look = () => { const now = f(); if (now !== was) { was = now; if (at !== null) { window.waits.push(performance.now()-at); at = null; } } requestAnimationFrame(look); }; look(); }"""
+CLOCK = """([what, on, event]) => { const f = eval(what), was = f(); window.took = null;
+    document.querySelector(on).addEventListener(event, () => { const t = performance.now(), look = () => f() === was ? requestAnimationFrame(look) : window.took = performance.now()-t; look(); }, { capture: true, once: true }); }"""
+
+def answered(page, what, on, event, act):
+    "Milliseconds from an event on an element until a JavaScript expression gives something else"
+    page.evaluate(CLOCK, [what, on, event]); act(); page.wait_for_function("window.took !== null", timeout=30_000); page.wait_for_timeout(200); return page.evaluate("window.took")
+
+def told(waits, what): w = sorted(waits); print(f"{what}: {w[len(w)//2]:.0f} ms, {w[-1]:.0f} at most of {len(w)}")
 
 def dots(page): return page.locator(".kdnb-pad .dot")
 def middle(thing): b = thing.bounding_box(); return b["x"]+b["width"]/2, b["y"]+b["height"]/2
 
-def drag(page, thing, by, steps=10):
-    "Hold and move, as a hand does, some pixels every thirtieth of a second"
+def drag(page, thing, by, steps=12, what=DRAWN):
+    "Hold and move, and after each move wait for the answer: milliseconds"
     x, y = middle(thing); page.mouse.move(x, y); page.mouse.down()
-    for k in range(1, steps+1): page.mouse.move(x+by*k/steps, y); page.wait_for_timeout(33)
-    page.mouse.up()
+    waits = [answered(page, what, ".kdnb-pad", "pointermove", lambda: page.mouse.move(x+by*k/steps, y)) for k in range(1, steps+1)]
+    page.mouse.up(); return waits
 
 def opened(lab, page, name, cell, kernel="python3"):
     lab.open(page, lab.write(name, "from kdnb.drag import Bumps\nfrom kdnb.modes import Mixture", cell, kernel=kernel)); lab.run_all(page)
@@ -26,11 +31,9 @@ def opened(lab, page, name, cell, kernel="python3"):
 def test_a_mode_is_dragged(lab, page, kernel):
     "The students follow the hand, the keyboard and what is typed; what cannot be is said"
     opened(lab, page, "bumps.ipynb", "b = Bumps(); b", kernel); shot(page, f"bumps-{kernel}")
-    was = page.evaluate(LINE); page.evaluate(CLOCK, DRAWN); drag(page, dots(page).nth(1), 60, 40)
-    wait_until(lambda: page.evaluate(LINE) != was, 30, "no student followed")
-    waits = sorted(page.evaluate("window.waits")); print(f"{kernel}: {len(waits)} answers to the hand, median {waits[len(waits)//2]:.0f} ms, at most {waits[-1]:.0f}")
+    was = page.evaluate(LINE); told(drag(page, dots(page).nth(1), 60), f"{kernel}, the students follow the hand"); assert page.evaluate(LINE) != was
     unfold(page, "Numbers"); place = page.get_by_label("places", exact=True); wait_until(lambda: float(place.input_value().strip("[]").split(",")[1]) > 3.1, 30, "the fields did not follow")
-    spread = page.get_by_label("spreads", exact=True); page.locator(".kdnb-pad").scroll_into_view_if_needed(); drag(page, page.locator(".kdnb-pad .end").nth(0), 40); wait_until(lambda: float(spread.input_value().strip("[]").split(",")[0]) > .8, 30, "the spread did not follow")
+    spread = page.get_by_label("spreads", exact=True); page.locator(".kdnb-pad").scroll_into_view_if_needed(); drag(page, page.locator(".kdnb-pad .end").nth(0), 40, 3); wait_until(lambda: float(spread.input_value().strip("[]").split(",")[0]) > .8, 30, "the spread did not follow")
     dots(page).nth(0).focus(); at = place.input_value(); page.keyboard.press("ArrowLeft"); wait_until(lambda: place.input_value() != at, 30, "the keyboard does not move it")
     place.fill("[2, 2]"); place.press("Enter"); page.locator(".kdnb [role=alert]", has_text="stand on one another").wait_for(); assert place.input_value()=="[2, 2]"
     place.fill("[-4, 0.5]"); place.press("Enter"); wait_until(lambda: page.locator(".kdnb [role=alert]").count()==0, 30, "the alert stays")
@@ -41,5 +44,23 @@ def test_a_mode_is_dragged(lab, page, kernel):
 
 def test_in_a_plane(lab, page):
     opened(lab, page, "plane.ipynb", "Bumps(Mixture([.4, .3, .2, .1], [(-3, 3), (3, 3), (3, -3), (-3, -3)], [.7]*4), dict(fkl={}, rkl={}, jsd={}))")
-    was = page.evaluate(DRAWN); page.evaluate(CLOCK, DRAWN); drag(page, dots(page).nth(3), 80, 40); wait_until(lambda: page.evaluate(DRAWN) != was, 30, "no student followed")
-    waits = sorted(page.evaluate("window.waits")); print(f"plane: {len(waits)} answers, median {waits[len(waits)//2]:.0f} ms, at most {waits[-1]:.0f}"); page.wait_for_timeout(300); shot(page, "plane")
+    was = page.evaluate(DRAWN); told(drag(page, dots(page).nth(3), 80), "in a plane"); assert page.evaluate(DRAWN) != was
+    page.wait_for_timeout(300); shot(page, "plane")
+
+BARS = "() => { const g = document.querySelector('.kdnb .js-plotly-plot'); return g && g._fullData && g._fullData.length ? g._fullData.map(d => Array.from(d.y).join()).join(';')+g._fullLayout.title.text : '' }"
+WORDS = "() => [...document.querySelectorAll('.kdnb .js-plotly-plot .barlayer path')].map(p => p.getAttribute('d')).join()"
+
+def test_along_a_text(lab, page, kernel):
+    "A click on a word, the keyboard, another text, and a text that cannot be read"
+    lab.open(page, lab.write("along.ipynb", "from kdnb.along import Along", "a = Along('tiny'); a", kernel=kernel)); lab.run_all(page)
+    words = page.locator(".kdnb-strip[role=listbox] span"); words.first.wait_for(timeout=90_000); wait_until(lambda: page.evaluate(WORDS), 60, "the figure was not drawn"); shot(page, f"along-{kernel}")
+    at = lambda: page.locator(".kdnb-strip [aria-selected=true]").inner_text(); waits = []
+    for i in (1, 5, 2, 8, 0, 9):
+        was = page.evaluate(BARS); waits.append(answered(page, WORDS, ".kdnb-strip[role=listbox]", "click", words.nth(i).click)); assert page.evaluate(BARS) != was and at()==words.nth(i).inner_text()
+    told(waits, f"{kernel}, a word that is clicked is shown after")
+    page.keyboard.press("ArrowLeft"); wait_until(lambda: at()==words.nth(8).inner_text(), 30, "the keyboard does not move")
+    s = page.get_by_role("slider", name="place", exact=True); wait_until(lambda: float(s.get_attribute("aria-valuenow"))==8, 30, "the slider did not follow"); s.focus(); page.keyboard.press("Home"); wait_until(lambda: at()==words.nth(0).inner_text(), 30, "the slider does not move")
+    page.locator(".kdnb-head", has_text="Read another text").click(); page.get_by_label("prompt", exact=True).fill(""); page.get_by_label("text", exact=True).fill(""); page.get_by_role("button", name="Read it").click(); page.locator(".kdnb [role=alert]", has_text="the text is empty").wait_for(); assert words.count()==11
+    page.get_by_label("prompt", exact=True).fill("tell of hill"); page.get_by_label("text", exact=True).fill("<b>the</b> quiet"); page.get_by_role("button", name="Read it").click(); wait_until(lambda: words.count()==3, 30, "the new text was not read")
+    page.locator(".kdnb-note", has_text="not in the vocabulary").wait_for(); assert page.locator(".kdnb-strip b").count()==0    # text of models and of people is text
+    shot(page, f"along-after-{kernel}"); assert not [e for e in page.errors if "kdnb" in e or "plotly" in e.lower()], page.errors
