@@ -147,7 +147,7 @@ for f in (_reach, _mixture, _dragged, _typed, _now, _hand, _more, _less): setatt
 # %% ../nbs/14b_drag.ipynb #b266d6e6
 def _lines(self):
     "The students at the step that is asked for, and on a line the teacher behind them"
-    f, k, s, one = self.figure, len(self.losses), self.at.value, self.p.dim==1; self.x, lp = self.p.cells(self.least)
+    f, k, s, one = self.figure, len(self.losses), self.at.value, self.p.dim==1; self.x, lp = self.p.cells(2*self.least if one else self.least)    # drawn smoother than it was fitted
     if one:
         x, y = self.x[:,0].float().numpy(), (lp.exp()/(self.x[1,0]-self.x[0,0])).float().numpy()
         for d in f.data[:k]: d.x, d.y = x, y

@@ -190,6 +190,15 @@ def _kernel():
     return Here
 
 # %% ../nbs/15_report.ipynb #287bbf89
+def _check_modes(params):
+    "Refuse what the report `modes` could not run"
+    from kdnb.frontier import plan
+    from kdnb.pair import check_pair
+    plan(**{k:v for k,v in params.items() if k in inspect.signature(plan).parameters})
+    p, q = params.get("model_p", ""), params.get("model_q", "")
+    if q and not p and not (Path(q)/"status.json").is_file(): raise RecipeError(f"'model_q' is {q}, and 'model_p' is empty: name the teacher too, such as smollm2-135m, or give the folder of a run as model_q")
+    if p: check_pair(p, q or None)
+
 def make_report(
     template="compare", # a packaged template, or the path of a notebook
     params={},          # parameter -> value
@@ -203,7 +212,7 @@ def make_report(
     if path.stem=="compare":
         from kdnb.train import check
         for r in comparison(**{k:v for k,v in params.items() if k in inspect.signature(comparison).parameters}).values(): check(r)
-    if path.stem=="modes": from kdnb.frontier import plan; plan(**params)
+    if path.stem=="modes": _check_modes(params)
     out = Path(out or Path("reports")/f"{path.stem}-{time.strftime('%Y%m%d-%H%M%S')}"); out.mkdir(parents=True, exist_ok=True)
     if "runs" in parameters(path): params = {"runs": str((out/"runs").resolve()), **params}
     events, stop = out/"events.jsonl", threading.Event(); events.unlink(missing_ok=True)

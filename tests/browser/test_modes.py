@@ -64,3 +64,15 @@ def test_along_a_text(lab, page, kernel):
     page.get_by_label("prompt", exact=True).fill("tell of hill"); page.get_by_label("text", exact=True).fill("<b>the</b> quiet"); page.get_by_role("button", name="Read it").click(); wait_until(lambda: words.count()==3, 30, "the new text was not read")
     page.locator(".kdnb-note", has_text="not in the vocabulary").wait_for(); assert page.locator(".kdnb-strip b").count()==0    # text of models and of people is text
     shot(page, f"along-after-{kernel}"); assert not [e for e in page.errors if "kdnb" in e or "plotly" in e.lower()], page.errors
+
+def test_modes_page(tmp_path, page):
+    "`kdnb report modes` with little training: the page asks nobody for anything, every figure is drawn, and sliders and Play move what they should"
+    from kdnb.report import make_report
+    f = make_report("modes", dict(seeds=2, steps=10, warm=60, betas=[0, 1], shares=[0, 1], student="tiny-xs"), tmp_path)
+    page.context.set_offline(True); page.goto(f.as_uri()); page.wait_for_function("document.querySelectorAll('.js-plotly-plot').length == document.querySelectorAll('.fig').length && document.querySelectorAll('.fig').length >= 13", timeout=60_000)
+    assert page.urls==[f.as_uri()] and page.errors==[] and page.locator(".output_error").count()==0
+    fig = page.locator(".js-plotly-plot").first; fig.scroll_into_view_if_needed(); shot(page, "modes-page"); last = "() => Array.from(document.querySelector('.js-plotly-plot')._fullData.at(-1).y).map(v => v.toFixed(5)).join()"
+    end = page.evaluate(last); fig.locator(".slider-rail-touch-rect").click(position=dict(x=5, y=5)); wait_until(lambda: page.evaluate(last) != end, 20, "the slider moves nothing")
+    fig.locator(".updatemenu-button").click(); wait_until(lambda: page.evaluate(last)==end, 30, "Play does not come to the end")
+    text = page.inner_text("body"); assert "undecided" in text and "nan" not in text.lower().split() and "None" not in text.split()
+    page.set_viewport_size(dict(width=400, height=800)); page.wait_for_timeout(500); assert page.evaluate("document.documentElement.scrollWidth") <= 400
