@@ -7,7 +7,7 @@ __all__ = ['SIX', 'Bumps']
 
 # %% ../nbs/14b_drag.ipynb #2f4ec54b
 import functools, math, time
-from .modes import Mixture, fits, outline, plane, race, in_lines, in_nats
+from .modes import Mixture, fits, ground, in_lines, in_nats, landscape, outline, plane, race
 from .plots import label
 from .recipe import RecipeError
 from .teachers import one_thread
@@ -116,10 +116,12 @@ def _view(self:Bumps):
     self.more, self.less = w.Button(description="Add a mode"), w.Button(description="Take one away"); self.more.on_click(lambda _: a(self._more)); self.less.on_click(lambda _: a(self._less))
     self.at = w.IntSlider(value=self.steps, max=self.steps, description="step", layout=w.Layout(width="auto", flex="1")); self.at.observe(lambda _: a(self._draw), "value")
     self.play = w.Play(max=self.steps, value=self.steps, interval=100, show_repeat=False); self.link = w.jslink((self.play, "value"), (self.at, "value"))
+    self.which, self.ground = w.Dropdown(description="loss", options=[(label(n), n) for n in self.losses], value="rkl" if "rkl" in self.losses else next(iter(self.losses))), None; self.which.observe(lambda _: a(self._landscape), "value")
+    self.land = Section("Landscape: one loss at every place and spread, and the path on it", [self.which]); self.land.head.observe(lambda c: c["new"] and a(self._landscape), "expanded")
     self.figure, self.said = _figure(self), w.HTML(); self._show()
     numbers = Section("Numbers: set the modes to the digit, and where each student ends", [w.HBox([self.more, self.less]), *(c.view for c in self.typed.values()), self.said])
     board = [self.pad, self.figure] if self.p.dim==1 else [w.HBox([w.Box([self.pad], layout=w.Layout(flex="0 0 32%")), w.Box([self.figure], layout=w.Layout(flex="1", min_width="0", overflow="hidden"))])]
-    return framed([w.HTML(_LOOK), self.alert.view, *board, w.HBox([self.play, self.at]), numbers.view], "modes to drag", "the students, one panel each")
+    return framed([w.HTML(_LOOK), self.alert.view, *board, w.HBox([self.play, self.at]), *([self.land.view] if self.p.dim==1 else []), numbers.view], "modes to drag", "the students, one panel each")
 Bumps.view = functools.cached_property(_view); Bumps.view.__set_name__(Bumps, "view")
 
 def _reach(self): return max(6. if self.p.dim==2 else 8., math.ceil(1.3*self.p.means.abs().max().item()))
@@ -182,6 +184,22 @@ def _show(self):
     "All of it, after the teacher has moved"
     self._draw(self.pad.held)
     if self.pad.held: return
+    if self.land.head.expanded: self._landscape()
     for n,v in self._now().items(): self.typed[n].set(v); self.typed[n].stands = v
     self.said.value = "<div class='kdnb-scroll'>"+self.table().to_html(index=False, border=0, float_format=lambda v: f"{v:.3f}", classes="kdnb-table")+"</div>"
-for f in (_lines, _room, _draw, _show): setattr(Bumps, f.__name__, f)
+
+def _landscape(self):
+    "The landscape of the loss that is chosen; made when its section is first opened"
+    n = self.which.value; new = ground(landscape(self.p, n, **self.losses[n]), self.paths[n], n).update_layout(height=380, margin_t=50)
+    if self.ground is None: self.ground = figure_widget(new); self.land.body.children = [self.which, self.ground]; return
+    f = self.ground
+    with f.alone:
+        with f.batch_update():
+            for old,t in zip(f.data, new.data):
+                old.x, old.y = t.x, t.y
+                if t.type=="contour": old.z, old.contours.value = t.z, t.contours.value
+                else: old.line.color = t.line.color; old.marker.color = t.marker.color
+            f.layout.title.text = new.layout.title.text
+            for axis in ("xaxis", "yaxis"): f.layout[axis].range = new.layout[axis].range
+        f.keep()
+for f in (_lines, _room, _draw, _show, _landscape): setattr(Bumps, f.__name__, f)

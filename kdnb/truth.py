@@ -114,13 +114,15 @@ def _taught(r, i, teacher, lm, rows, hidden):
 
 def begin(
     recipes, # name -> Recipe; all but their last stages are the same
+    on_step=None, # f(steps done, steps in all), called after each; what it raises ends it
 ):           # teacher; the student after the stages that they share
     "What recipes that begin alike share"
-    r = same_beginning(recipes)
+    r = same_beginning(recipes); total, done = sum(s.steps for s in r.stages[:-1]), 0
     with threads_for(r):
         teacher = load_teacher(r.teacher); lm = load_student(r.student, teacher, r.seed)
         for i in range(len(r.stages)-1):
-            for _ in _taught(r, i, teacher, lm, *_knowledge(r, i, teacher, lm)): pass
+            for k in _taught(r, i, teacher, lm, *_knowledge(r, i, teacher, lm)): on_step and on_step(done+k, total)
+            done += r.stages[i].steps
     return teacher, lm
 
 def side_by_side(

@@ -76,3 +76,12 @@ def test_modes_page(tmp_path, page):
     fig.locator(".updatemenu-button").click(); wait_until(lambda: page.evaluate(last)==end, 30, "Play does not come to the end")
     text = page.inner_text("body"); assert "undecided" in text and "nan" not in text.lower().split() and "None" not in text.split()
     page.set_viewport_size(dict(width=400, height=800)); page.wait_for_timeout(500); assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+def test_losses_unfold(lab, page):
+    "Lines of two losses grow while the cell below can be run; Stop stops, Start begins again"
+    lab.open(page, lab.write("unfold.ipynb", "from kdnb.unfold import Unfold", "u = Unfold('fkl rkl', steps=2000, warm=40, every=5, prompts=2, samples=2, student='tiny-xs'); u", "print(6*7)")); lab.run_all(page)
+    longest = "() => { const g = document.querySelector('.kdnb .js-plotly-plot'); return g && g.data ? Math.max(0, ...g.data.map(d => d.x ? d.x.length : 0)) : 0 }"
+    wait_until(lambda: page.evaluate(longest) > 2, 120, "no line grew"); now = page.evaluate(longest); wait_until(lambda: page.evaluate(longest) > now, 60, "the lines stopped growing"); lab.scroll(page, "42"); shot(page, "unfold")
+    lab.scroll(page, page.get_by_role("button", name="Stop", exact=True)).click(); page.locator("[role=status]", has_text="stopped after").wait_for(timeout=30_000)
+    kept = page.evaluate(longest); page.wait_for_timeout(1000); assert page.evaluate(longest)==kept > 2
+    page.get_by_role("button", name="Start", exact=True).click(); page.locator("[role=status]", has_text="measurements").filter(has_text="step").wait_for(timeout=60_000); page.get_by_role("button", name="Stop", exact=True).click(); page.locator("[role=status]", has_text="stopped after").wait_for(timeout=30_000)
