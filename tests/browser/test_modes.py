@@ -1,4 +1,5 @@
 "Modes dragged with a mouse, students that follow"
+import time
 import pytest
 from .lab import shot, wait_until
 from .seen import unfold
@@ -24,13 +25,14 @@ def drag(page, thing, by, steps=12, what=DRAWN):
     waits = [answered(page, what, ".kdnb-pad", "pointermove", lambda: page.mouse.move(x+by*k/steps, y)) for k in range(1, steps+1)]
     page.mouse.up(); return waits
 
-def opened(lab, page, name, cell, kernel="python3"):
-    lab.open(page, lab.write(name, "from kdnb.drag import Bumps\nfrom kdnb.modes import Mixture", cell, kernel=kernel)); lab.run_all(page)
-    dots(page).first.wait_for(timeout=90_000); wait_until(lambda: page.evaluate(DRAWN), 60, "the figure was not drawn")
+def opened(lab, page, name, make, cell, drawn, kernel="python3"):
+    "A notebook whose first cell makes what is to be seen (and shows an empty figure, which brings plotly's code), and whose second shows it"
+    lab.open(page, lab.write(name, make+"\nfrom kdnb.controls import figure_widget\nimport plotly.graph_objects as go\nfigure_widget(go.Figure())", cell, kernel=kernel)); lab.run_cell(page, 0); lab.ran(page, 0); page.locator(".js-plotly-plot .main-svg").first.wait_for(timeout=90_000)
+    began = time.time(); lab.run_cell(page, 1); page.wait_for_function(f"({drawn})() !== ''", timeout=90_000); print(f"{name}, {kernel}: drawn {time.time()-began:.2f} s after its cell was run"); page.locator(".kdnb").first.scroll_into_view_if_needed()
 
 def test_a_mode_is_dragged(lab, page, kernel):
     "The students follow the hand, the keyboard and what is typed; what cannot be is said"
-    opened(lab, page, "bumps.ipynb", "b = Bumps(); b", kernel); shot(page, f"bumps-{kernel}")
+    opened(lab, page, "bumps.ipynb", "from kdnb.drag import Bumps\nb = Bumps()", "b", DRAWN, kernel); shot(page, f"bumps-{kernel}")
     was = page.evaluate(LINE); told(drag(page, dots(page).nth(1), 60), f"{kernel}, the students follow the hand"); assert page.evaluate(LINE) != was
     unfold(page, "Numbers"); place = page.get_by_label("places", exact=True); wait_until(lambda: float(place.input_value().strip("[]").split(",")[1]) > 3.1, 30, "the fields did not follow")
     spread = page.get_by_label("spreads", exact=True); page.locator(".kdnb-pad").scroll_into_view_if_needed(); drag(page, page.locator(".kdnb-pad .end").nth(0), 40, 3); wait_until(lambda: float(spread.input_value().strip("[]").split(",")[0]) > .8, 30, "the spread did not follow")
@@ -43,7 +45,7 @@ def test_a_mode_is_dragged(lab, page, kernel):
     shot(page, f"bumps-after-{kernel}"); assert not [e for e in page.errors if "kdnb" in e or "plotly" in e.lower()], page.errors
 
 def test_in_a_plane(lab, page):
-    opened(lab, page, "plane.ipynb", "Bumps(Mixture([.4, .3, .2, .1], [(-3, 3), (3, 3), (3, -3), (-3, -3)], [.7]*4), dict(fkl={}, rkl={}, jsd={}))")
+    opened(lab, page, "plane.ipynb", "from kdnb.drag import Bumps\nfrom kdnb.modes import Mixture\nb = Bumps(Mixture([.4, .3, .2, .1], [(-3, 3), (3, 3), (3, -3), (-3, -3)], [.7]*4), dict(fkl={}, rkl={}, jsd={}))", "b", DRAWN)
     was = page.evaluate(DRAWN); told(drag(page, dots(page).nth(3), 80), "in a plane"); assert page.evaluate(DRAWN) != was
     page.wait_for_timeout(300); shot(page, "plane")
 
@@ -52,8 +54,7 @@ WORDS = "() => [...document.querySelectorAll('.kdnb .js-plotly-plot .barlayer pa
 
 def test_along_a_text(lab, page, kernel):
     "A click on a word, the keyboard, another text, and a text that cannot be read"
-    lab.open(page, lab.write("along.ipynb", "from kdnb.along import Along", "a = Along('tiny'); a", kernel=kernel)); lab.run_all(page)
-    words = page.locator(".kdnb-strip[role=listbox] span"); words.first.wait_for(timeout=90_000); wait_until(lambda: page.evaluate(WORDS), 60, "the figure was not drawn"); shot(page, f"along-{kernel}")
+    opened(lab, page, "along.ipynb", "from kdnb.along import Along\na = Along('tiny')", "a", WORDS, kernel); words = page.locator(".kdnb-strip[role=listbox] span"); shot(page, f"along-{kernel}")
     at = lambda: page.locator(".kdnb-strip [aria-selected=true]").inner_text(); waits = []
     for i in (1, 5, 2, 8, 0, 9):
         was = page.evaluate(BARS); waits.append(answered(page, WORDS, ".kdnb-strip[role=listbox]", "click", words.nth(i).click)); assert page.evaluate(BARS) != was and at()==words.nth(i).inner_text()
