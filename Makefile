@@ -18,7 +18,7 @@ test: .venv/.made-dev
 	@echo "- making .venv and installing what kdnb needs: about 2 GB, some minutes, once" >&2
 	@test -x $(PY) || $(PYTHON) -m venv .venv
 	@$(PIP) torch
-	@$(PIP) -e .
+	@$(PIP) -e . pytest
 	@touch $@
 .venv/.made-dev: .venv/.made
 	@echo "- installing what the tests need" >&2

@@ -8,7 +8,7 @@ __all__ = ['Along']
 # %% ../nbs/14c_along.ipynb #0cac44ff
 import functools, html
 from .recipe import RecipeError
-from .pair import LOSSES, at, load_pair, place_axis, place_figure, places, read_along, scrub
+from .pair import LOSSES, at, load_pair, place_axis, place_figure, places, reach, read_along, scrub
 from .controls import Alert, Section, figure_widget, framed
 from .live import show_still, ui_mode
 
@@ -17,10 +17,10 @@ _STRIP = """export default { render({ model, el }) {
   const box = document.createElement("div"); box.className = "kdnb-strip"; box.setAttribute("role", "listbox"); box.setAttribute("aria-label", "words to go to"); box.tabIndex = 0; el.appendChild(box);
   const go = i => { const n = model.get("words").length; model.set("place", Math.min(n-1, Math.max(0, i))); model.save_changes(); };
   const mark = () => { [...box.children].forEach((s, i) => s.setAttribute("aria-selected", i === model.get("place"))); box.children[model.get("place")]?.scrollIntoView({ block: "nearest" }); };
-  const build = () => { box.replaceChildren(...model.get("words").map(([word, verdict], i) => { const s = document.createElement("span"); s.textContent = word; s.className = verdict; s.title = verdict; s.setAttribute("role", "option"); s.onclick = () => { go(i); box.focus(); }; return s; })); mark(); };
+  const build = () => { box.replaceChildren(...model.get("words").map(([word, verdict], i) => { const s = document.createElement("span"); s.textContent = word; s.className = verdict; s.title = verdict; s.setAttribute("role", "option"); s.onclick = () => { go(i); box.focus(); }; return s; })); box.dataset.lead = model.get("lead"); mark(); };
   box.onkeydown = e => { const d = { ArrowLeft: -1, ArrowRight: 1, Home: -1e9, End: 1e9 }[e.key]; if (d) { e.preventDefault(); e.stopPropagation(); go(model.get("place")+d); } };
   model.on("change:words", build); model.on("change:place", mark); build(); } };"""
-_LOOK = """<style>.kdnb-strip{font-size:18px;line-height:1.9;max-height:150px;overflow-y:auto;color:var(--jp-ui-font-color0,#111)} .kdnb-strip span{cursor:pointer;padding:2px 1px;border-bottom:4px solid transparent;white-space:pre-wrap}
+_LOOK = """<style>.kdnb-strip{font-size:18px;line-height:1.9;max-height:150px;overflow-y:auto;color:var(--jp-ui-font-color0,#111)} .kdnb-strip::before{content:attr(data-lead);opacity:.6} .kdnb-strip span{cursor:pointer;padding:2px 1px;border-bottom:4px solid transparent;white-space:pre-wrap}
 .kdnb-strip .covers{border-bottom:4px solid #0072B2} .kdnb-strip .seeks{border-bottom:4px dashed #D55E00} .kdnb-strip .both{border-bottom:4px double #882255} .kdnb-strip [aria-selected=true]{background:#FFE58A;color:#111;outline:2px solid #111} .kdnb-strip:focus-visible{outline:2px solid #0072B2}
 .kdnb-key span{display:inline-block;margin-right:18px;padding-bottom:1px}</style>"""
 _KEY = "<div class='kdnb-card kdnb-strip kdnb-key' style='font-size:14px;line-height:1.5'><span>near</span><span class='covers'>covers: says what the teacher would hardly say</span><span class='seeks'>seeks: leaves out what the teacher says</span><span class='both'>both</span></div>"
@@ -29,8 +29,8 @@ _KEY = "<div class='kdnb-card kdnb-strip kdnb-key' style='font-size:14px;line-he
 def _strip():
     import anywidget, traitlets as t
     class Strip(anywidget.AnyWidget):
-        "A text to click on: `words` holds each word and its verdict, `place` the one that is looked at"
-        _esm = _STRIP; words, place = t.List().tag(sync=True), t.Int(0).tag(sync=True)
+        "A text to click on: `words` holds each word and its verdict, `place` the one that is looked at, `lead` what nobody was asked for, since nothing stands before it"
+        _esm = _STRIP; words, place, lead = t.List().tag(sync=True), t.Int(0).tag(sync=True), t.Unicode("").tag(sync=True)
     return Strip
 
 # %% ../nbs/14c_along.ipynb #4904f7ae
@@ -46,15 +46,17 @@ class Along:
     ):
         self.notes, self.losses, self.beta = [], dict(losses), beta
         self.teacher, self.student = load_pair(teacher, student, device, lambda e: e["kind"]=="note" and self.notes.append(e["text"]))
-        if prompt is None and text is None: prompt = "tell of sea" if self.teacher.name=="tiny" else "What is the capital of Italy?"
+        if prompt is None and text is None: prompt = "tell of sea" if self.teacher.name=="tiny" else "What is the capital of France?"
         self._take(text, prompt)
 
     def _take(self, text, prompt):
-        if text is None: text = self.teacher.ask(prompt, temperature=0)
+        self_said = text is None
+        if self_said: text = self.teacher.ask(prompt, temperature=0)
         reading = read_along(self.teacher, self.student, text, prompt); table = places(reading); at(reading, 0, self.losses, beta=self.beta)    # what is refused is refused here
-        self.reading, self.table, self.text, self.prompt = reading, table, text, prompt or ""
+        self.reading, self.table, self.text, self.prompt, self.own = reading, table, text, prompt or "", self_said
     def read(self, text=None, prompt=None):
-        "Another text; what cannot be read is refused, and the old one stays"
+        "Another text, or another prompt and the teacher's own answer; what cannot be read is refused, and the old one stays"
+        if text is None and prompt is None: prompt = self.prompt or "tell me a story"
         self._take(text, prompt)
         if "view" in self.__dict__: self._show()
         return self
@@ -84,16 +86,18 @@ def _again(self):
     "Read what was typed"
     from kdnb.skills import DataError
     self.button.disabled, self.button.description = True, "Reading..."
-    try: self.read(self.typed.value if self.typed.value.strip() or not self.asked.value.strip() else None, self.asked.value.strip() or None)
+    text, ask = self.typed.value, self.asked.value.strip(); mine = text.strip() and not (self.own and text==self.text and ask != self.prompt)    # the teacher's answer to another prompt is not kept
+    try: self.read(text if mine or not ask else None, ask or None)
     except DataError as e: raise RecipeError(str(e)) from e
     finally: self.button.disabled, self.button.description = False, "Read it"
 
 def _show(self):
     "All of it, after a text was read"
     n = len(self.reading); words = [w.replace("␣", " ").replace("⏎", "⏎\n") for w in self.table["token"]]
-    if not any(w.startswith(" ") for w in words): words = [" "*(i > 0)+w for i,w in enumerate(words)]    # whose words are whole
+    if not any(w.startswith(" ") for w in words): words = [" "*(i > 0 or not self.prompt)+w for i,w in enumerate(words)]    # whose words are whole
     self.asked.value, self.typed.value = self.prompt, self.text if isinstance(self.text, str) else self.teacher.text(self.text)
     self.told.value = "".join(f"<p class='kdnb-note'>{html.escape(t)}</p>" for t in [*self.notes, *self.reading.notes])
+    self.strip.lead = "" if self.prompt else self.teacher.tokenizer.decode(self.reading.ids[:1])
     self.place.max = n-1; self.strip.words = [[w if w.strip() else " (end)", v] for w,v in zip(words, self.table["verdict"])]
     self._go(self.worst())
 
@@ -103,7 +107,7 @@ def _go(self, i):
     i = min(i, len(self.reading)-1)
     if self.here==(id(self.reading), i): return    # the strip tells the slider, and the slider the strip
     self.here = id(self.reading), i; self.strip.place = self.place.value = i; f, t = self.figure, at(self.reading, i, self.losses, beta=self.beta)
-    title, axis = place_axis(t); x, names = list(range(len(t))), [html.escape(w) for w in t["token"]]; top = 1.1*max([.01, *(t[n].abs().max() for n in self.losses)])
+    title, axis = place_axis(t); x, names = list(range(len(t))), [html.escape(w) for w in t["token"]]; top = reach([t])
     with f.alone:
         with f.batch_update():
             for d,c in zip(f.data, ["p", "q", "m", *self.losses]): d.x, d.y, d.hovertext = x, t[c].round(4).tolist(), names

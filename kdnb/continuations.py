@@ -74,6 +74,7 @@ def continuations(
 ):                # table, an answer a row: who, text, cluster, surprise, astray, place in a plane (the two principal components), and how far from its cluster's mean
     "Sample both, and sort what they said"
     import numpy as np, pandas as pd
+    if not 0 <= own < 1 or max_new_tokens < 1: raise ValueError(f"own is {own} and max_new_tokens {max_new_tokens}: own is a share of the teacher's answers, from 0 to below 1, and an answer has 1 token or more")
     if not n >= 2: raise ValueError(f"n is {n}: clusters need two answers of each model or more, and to see a mode lost takes many more; 128 is a good number")
     if not same_tokens(student, teacher): raise RecipeError(f"'{student.name}' and '{teacher.name}' have different tokenizers: one cannot read what the other says. Choose two models of one family")
     start = teacher.prompt_ids(prompt); ids = [i for who,m in (("teacher", teacher), ("student", student)) for i in m.generate([start]*n, temperature, max_new_tokens, derive(seed, who), batch=64, on_event=on_event)]
@@ -99,7 +100,7 @@ def kept_lost(
     test = lambda a, b: fisher_exact([[a, n-a], [b, m-b]])[1]; could = np.array([min(test(min(c, n), c-min(c, n)), test(c-min(c, m), min(c, m))) for c in t+s])    # the least that so many answers could give
     times = next(k for k in range(1, len(t)+1) if (could <= level/k).sum() <= k); p = np.minimum(1, [times*test(*x) for x in zip(t, s)])
     def word(a, b, x):
-        if x >= level: return "kept" if part*a/n <= b/m and part*b/m <= a/n else "open"
+        if x >= level: return "kept" if part*a/n <= b/m and part*b/m <= a/n and times*test(a, 0) < level else "open"    # had it been lost, that would have been seen
         return ("lost" if b/m < part*a/n else "rarer") if b/m < a/n else ("new" if a/n < part*b/m else "more")
     nearest = table.sort_values(["who", "far"], ascending=[False, True]).groupby("cluster")["text"].first()    # the teacher's, where it has one
     out = pd.DataFrame(dict(cluster=t.index, example=nearest.reindex(t.index).to_numpy(), astray=got["astray"].first().to_numpy(), teacher=t.to_numpy(), student=s.to_numpy(), p=p, verdict=[word(*x) for x in zip(t, s, p)]))

@@ -114,6 +114,7 @@ _AID = """export default { render({ model, el }) {
     panel.querySelectorAll(".js-plotly-plot").forEach(g => { if (!seen.has(g)) { seen.add(g); g.setAttribute("role", "img"); g.setAttribute("aria-label", model.get("figure")); sized.observe(g.parentElement); } });
     panel.querySelectorAll(".widget-inline-hbox").forEach(x => { const l = x.querySelector(".widget-label"), r = x.querySelector(".widget-readout");
       x.querySelectorAll("[role=slider], .widget-readout[contenteditable]").forEach(s => { s.setAttribute("aria-label", l ? l.textContent : ""); if (r && s !== r) s.setAttribute("aria-valuetext", r.textContent); }); });
+    panel.querySelectorAll(".widget-play button").forEach(b => { const play = b.querySelector(".fa-play"), name = play ? "Play from the start" : b.querySelector(".fa-pause") ? "Pause" : b.querySelector(".fa-stop") ? "Stop, back to the start" : "Repeat"; if (b.title !== name) { b.title = name; b.setAttribute("aria-label", name); } });
     panel.querySelectorAll("a[data-path]:not([href])").forEach(link); };
   const lab = JSON.parse(document.getElementById("jupyter-config-data")?.textContent || "{}"), root = (lab.serverRoot || "").replace(/[/]*$/, "/");
   const link = a => { const p = a.dataset.path; if (lab.serverRoot && p.startsWith(root)) a.href = lab.baseUrl + "files/" + p.slice(root.length).split("/").map(encodeURIComponent).join("/"); };

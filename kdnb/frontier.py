@@ -8,7 +8,8 @@ __all__ = ['beta_path', 'share_path', 'planned', 'plan', 'frontier', 'difference
 # %% ../nbs/13f_frontier.ipynb #262c353a
 import math, multiprocessing, os
 from concurrent.futures import ProcessPoolExecutor
-from .recipe import RecipeError
+from .recipe import ACROSS, RecipeError
+from .divergence import TOKENS
 from .evaluate import interval
 from .train import check
 from .truth import MEASURES, branches, same_beginning, side_by_side
@@ -44,7 +45,9 @@ def plan(
     for name,values in dict(betas=betas, shares=shares).items():
         if not values or not all(isinstance(x, (int, float)) and 0 <= x <= 1 for x in values) or len(set(values)) < len(values): raise RecipeError(f"'{name}' is {list(values)}; expected different numbers from 0 to 1, such as [0, 0.5, 1]")
     if not losses.split(): raise RecipeError("'losses' is empty; expected names such as fkl rkl jsd")
-    recipes, paths = branches({o: {} for o in losses.split()}, 0, steps, warm, student), {"beta": beta_path(betas), "own answers, reverse KL": share_path(shares)}
+    for o in losses.split():
+        if o in ACROSS: raise RecipeError(f"'{o}' compares across tokenizers, which teacher and student share here. Choose from {', '.join(n for n in TOKENS if n != 'mse_logits')}, gkd")
+    betas, shares = sorted(betas), sorted(shares); recipes, paths = branches({o: {} for o in losses.split()}, 0, steps, warm, student), {"beta": beta_path(betas), "own answers, reverse KL": share_path(shares)}
     for r in (same_beginning(recipes), same_beginning(planned(paths, steps, warm, student))): check(r)
     return recipes, paths
 
@@ -114,12 +117,12 @@ def frontier_figure(
 ):             # figure
     "Paths in the plane of precision and coverage, with 95% intervals over seeds"
     d = differences(table, base) if base else None; n = table["seed"].nunique()
-    more = f" less {base[1]}, same seed" if base else ""
+    more = f": gain over {base[1]} in the same seed" if base else ""
     fig = figure(f"{n} seeds, 95% intervals", f"precision{more}", f"coverage{more}").update_layout(height=560, hovermode="closest")
     for i,(path,t) in enumerate(table.groupby("path", sort=False)):
         colour, dash, marker = SPARE[(0, 3, 1, 4, 2)[i % 5]]; points = list(dict.fromkeys(t["point"]))
         at = {c: [interval(t[t["point"]==p][c]) if d is None else d[(d["path"]==path) & (d["point"]==p) & (d["measure"]==c)].iloc[0] for p in points] for c in ("precision", "coverage")}
         bar = lambda c: dict(type="data", symmetric=True, array=[0 if math.isnan(v["high"]) else v["high"]-v["mean"] for v in at[c]], thickness=1.5, width=5, color=colour)
-        fig.add_scatter(x=[v["mean"] for v in at["precision"]], y=[v["mean"] for v in at["coverage"]], error_x=bar("precision"), error_y=bar("coverage"), name=path, mode="lines+markers+text", text=points, textposition="top right", line=dict(color=colour, dash=dash, width=3), marker=dict(symbol=marker, size=13))
+        fig.add_scatter(x=[v["mean"] for v in at["precision"]], y=[v["mean"] for v in at["coverage"]], error_x=bar("precision"), error_y=bar("coverage"), name=path, mode="lines+markers+text", text=points, textposition=("top right", "bottom left")[i % 2], line=dict(color=colour, dash=dash, width=3), marker=dict(symbol=marker, size=13))
     if base: fig.add_hline(y=0, line=dict(width=1, color="#888888")); fig.add_vline(x=0, line=dict(width=1, color="#888888"))
     return fig.update_xaxes(tickformat=".0%").update_yaxes(tickformat=".0%")

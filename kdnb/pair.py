@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LOSSES', 'RANKS', 'ENTROPIES', 'check_pair', 'load_pair', 'Reading', 'read_along', 'nucleus', 'compared', 'verdict',
-           'places', 'at', 'place_axis', 'place_figure', 'strength', 'scrub', 'summary', 'summary_figure']
+           'places', 'at', 'place_axis', 'reach', 'place_figure', 'strength', 'scrub', 'summary', 'summary_figure']
 
 # %% ../nbs/13d_pair.ipynb #5a164f8c
 from dataclasses import dataclass, field
@@ -46,6 +46,7 @@ def load_pair(
 ):                 # two LMs with the same words
     "A teacher and a student whose next-token distributions can be compared"
     run = _opened(student); teacher = teacher or (run.recipe.teacher if run else "smollm2-135m")
+    if isinstance(student, (str, Path)) and not run and "/" in str(student) and ":" not in str(student) and not Path(student).is_dir(): raise RecipeError(f"student '{student}': no folder there, seen from {Path.cwd()}, where this Python works. Write the path from there, such as ../{student}, or the whole of it")
     if run and not (run.folder/"student").is_dir(): raise RecipeError(f"{run.folder} is {run.state} and holds no student yet. Let it come to its end, or choose another run")
     if isinstance(teacher, str): check_pair(teacher, None if run else student); teacher = load_teacher(teacher, device, on_event=on_event)
     n = 0 if student else getattr(teacher, "first", teacher).model.config.num_hidden_layers
@@ -100,8 +101,9 @@ def read_along(
     "Let both models read a text, and keep what they expect at each place"
     tok = teacher.tokenizer; start = teacher.prompt_ids(prompt) if prompt else []; has = text.strip() if isinstance(text, str) else len(text)
     if not has and not start: raise DataError("the text is empty: there is no place to look at. Write a few words, or give a prompt, after which the first word is looked at")
-    if not most >= 1: raise DataError(f"most is {most}; it must be 1 or more")
+    if not most >= 1 or most != int(most): raise DataError(f"most is {most}; it must be a whole number from 1")
     body = (tok(text, add_special_tokens=not start)["input_ids"] if has else []) if isinstance(text, str) else list(text)
+    if any(i < 0 or i >= len(teacher.words) for i in body): raise DataError(f"token {next(i for i in body if not 0 <= i < len(teacher.words))} is none of the vocabulary's {len(teacher.words):,}")
     body, notes = _cut(body, start, min(teacher.context, student.context), most); ids, first = start+body, max(len(start)-1, 0)
     odd = sum(i==tok.unk_token_id for i in ids) if tok.unk_token_id is not None and tok.unk_token_id not in teacher.ends else 0
     if odd: notes.append(f"{odd:,} of {len(ids):,} words are not in the vocabulary: the models read {tok.unk_token} in their place")
@@ -115,6 +117,7 @@ def nucleus(
     top=1024, # words to try with; where they do not hold it, eight times as many
 ):            # (places, words), bool
     "The smallest set of words that holds a mass; where it ends among words that are alike, any of them"
+    if lp.isnan().any(): raise ValueError("the log-probabilities hold NaN: look for the step before, where they were made")
     if not 0 < mass <= 1: raise ValueError(f"mass is {mass}; it is what the set of words holds, above 0 and at most 1")
     keep, left = torch.zeros_like(lp, dtype=torch.bool), torch.arange(len(lp))
     while len(left):
@@ -181,7 +184,7 @@ def _bars(t, losses):
     def bar(name, c, colour, pattern=""):
         look = dict(color=colour, pattern=dict(shape=pattern, fgopacity=.6), line=dict(color="#000000", width=1))
         return go.Bar(x=x, y=r4(c), name=name, legendgroup=c, marker=look, hovertext=show, hovertemplate="%{hovertext} %{y:.4f}")
-    said = [bar("teacher p", "p", "#000000"), bar("student q", "q", "#FFFFFF"), bar("M", "m", "#BBBBBB", "/")]
+    said = [bar("teacher p", "p", "#000000"), bar("student q", "q", "#FFFFFF"), bar("M, a mixture of both", "m", "#BBBBBB", "/")]
     return said, [bar(f"push of {label(n)}", n, style(n, k)[0], ("", "/", "x", ".", "-", "+", "|")[k % 7]) for k,n in enumerate(losses)]
 
 def place_axis(t):
@@ -199,7 +202,7 @@ def _rows(n, heights, y):
     for k,name in enumerate(y): fig.update_yaxes(title=name, row=k+1, col=1)
     return fig.update_layout(barmode="group", margin=dict(l=70, r=20, t=130, b=50), **_LOOK)
 
-def _reach(tables): return 1.1*max([.01, *(t[n].abs().max() for t in tables for n in t.attrs["losses"])])
+def reach(tables): "How far the pushes of some places go"; return 1.1*max([.01, *(t[n].abs().max() for t in tables for n in t.attrs["losses"])])
 
 def place_figure(
     table, # of `at`
@@ -208,7 +211,7 @@ def place_figure(
     losses = table.attrs["losses"]; fig = _rows(2 if losses else 1, [.6, .4] if losses else [1.], ["probability", "push"][:1+bool(losses)]); title, axis = place_axis(table)
     for k,traces in enumerate(_bars(table, losses)): [fig.add_trace(x, row=k+1, col=1) for x in traces]
     fig.update_xaxes(showticklabels=False).update_xaxes(axis, row=1, col=1).update_xaxes(showticklabels=True, row=1, col=1).update_layout(height=640, title_text=title)
-    if losses: fig.update_xaxes(range=axis["range"], row=2, col=1).update_yaxes(range=[-_reach([table]), _reach([table])], row=2, col=1)
+    if losses: fig.update_xaxes(range=axis["range"], row=2, col=1).update_yaxes(range=[-reach([table]), reach([table])], row=2, col=1)
     return fig
 
 # %% ../nbs/13d_pair.ipynb #16847ece
@@ -255,7 +258,7 @@ def scrub(
     look = [dict(title=dict(text=title), xaxis2=axis, **(dict(xaxis3=dict(range=axis["range"])) if losses else {})) for title,axis in map(place_axis, tables)]
     fig.frames = [go.Frame(name=str(i), data=d, traces=list(range(len(above), len(fig.data))), layout=l) for i,d,l in zip(x, drawn, look)]
     fig.update_xaxes(tickvals=x, ticktext=names, tickangle=-40 if len(x) < 25 else -90, range=[x[0]-.5, x[-1]+.5], row=1, col=1).update_yaxes(range=[0, high], row=1, col=1).update_yaxes(range=[0, 1.02], row=2, col=1)
-    if losses: fig.update_xaxes(showticklabels=False, row=3, col=1).update_yaxes(range=[-_reach(tables), _reach(tables)], row=3, col=1)
+    if losses: fig.update_xaxes(showticklabels=False, row=3, col=1).update_yaxes(range=[-reach(tables), reach(tables)], row=3, col=1)
     return fig.update_layout(look[first]).update_layout(height=860, legend_y=1.01, margin_t=150, hovermode="x", sliders=_slider([str(i) for i in x], names, first))
 
 # %% ../nbs/13d_pair.ipynb #f46f09df

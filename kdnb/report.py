@@ -198,6 +198,7 @@ def _check_modes(params):
     p, q = params.get("model_p", ""), params.get("model_q", "")
     if q and not p and not (Path(q)/"status.json").is_file(): raise RecipeError(f"'model_q' is {q}, and 'model_p' is empty: name the teacher too, such as smollm2-135m, or give the folder of a run as model_q")
     if p: check_pair(p, q or None)
+    if params.get("text") and not params["text"].strip(): raise RecipeError("'text' holds nothing but spaces; leave it out, and the teacher's own answer is read")
 
 def make_report(
     template="compare", # a packaged template, or the path of a notebook

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 from .divergence import TOKENS
-from .modes import compares, descend, frames, push, size, walk
+from .modes import SIX, compares, descend, frames, push, size, titled, walk
 from .plots import label, style
 
 # %% ../nbs/13b_tail.ipynb #7589560f
@@ -74,7 +74,7 @@ def learn(
 ):               # table: step, value of the loss, kl_pq and kl_qp in nats, words, and a column `q:WORD` of probabilities a word
     "The path of a student whose logits are W h, downhill from its start"
     import pandas as pd
-    compares(loss); p = next_word(p); Q = _axes(p, W); lp, unit = _logs(p), size(loss, _logs(p), **options); d = lambda lq: TOKENS[loss](lq, lp, **options)
+    compares(loss, options); p = next_word(p); Q = _axes(p, W); lp, unit = _logs(p), size(loss, _logs(p), **options); d = lambda lq: TOKENS[loss](lq, lp, **options)
     if start is not None and (len(start) != len(p) or not all(x >= 0 for x in start)): raise ValueError(f"start has {len(start)} numbers, {sum(not x >= 0 for x in start)} of them below 0 or NaN: give a probability for each of the {len(p)} words")
     h = Q.T @ _logs(start) if start is not None else torch.zeros(Q.shape[1], dtype=torch.float64)
     def look(at):
@@ -153,7 +153,7 @@ def arrows(
     from plotly.subplots import make_subplots
     names = list(dict.fromkeys(table.loss)); one = table[table.loss==names[0]]; kept = set(one.word[one[["p","q"]].max(axis=1).nlargest(words).index]); table = table[table.word.isin(kept)].assign(end=table.q+table.push).sort_values("p", ascending=False, kind="stable")
     low, high = min(0, table.end.min()), max(table.p.max(), table.q.max(), table.end.max()); step = .1 if high-low < .4 else .2 if high-low < 1 else .5
-    fig = make_subplots(1, len(names), subplot_titles=[f"<b>{label(n)}</b>" for n in names], shared_yaxes=True, horizontal_spacing=.015, x_title="probability, and from it the push on the logit")
+    fig = make_subplots(1, len(names), subplot_titles=[f"<b>{label(n)}</b>" for n in names], shared_yaxes=True, horizontal_spacing=.015, x_title="black line: what the student says now; arrow: the push on that word, up or down (not a probability)")
     for k,n in enumerate(names):
         t = table[table.loss==n]; colour = style(n)[0]; at = dict(row=1, col=k+1)
         fig.add_bar(y=t.word, x=t.p, orientation="h", marker_color="#C8C8C8", hovertemplate="teacher %{x:.4f}<extra>%{y}</extra>", **at)

@@ -36,6 +36,7 @@ def heard(
 ):           # dict of tensors (prompts, answers): truth and said, log-probabilities of every right answer; entropy of the next word, in nats, mean along the answer; and the modes, one an answer, and lengths, in words
     "What a model gives every right answer, beside what the truth gives it"
     import torch
+    if not prompts: raise RecipeError("no prompt was given: what is heard is what a model says to some, such as 'tell of sea'")
     if skill.modes is None: raise RecipeError(f"the truth of skill '{skill.name}' is not known, so its right answers cannot be written down. Choose tiny-tell, tiny-sums or tiny-working")
     if set(VOCABULARY)-set(lm.tokenizer.get_vocab()): raise RecipeError(f"{lm.name} does not read the words of the tiny world. Choose a student of teacher tiny")
     out, was = dict(said=[], entropy=[]), lm.model.training; lm.model.eval()
