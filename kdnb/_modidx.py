@@ -735,6 +735,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'kdnb.modes.Mixture.log': ('modes.html#mixture.log', 'kdnb/modes.py'),
                             'kdnb.modes.Mixture.moments': ('modes.html#mixture.moments', 'kdnb/modes.py'),
                             'kdnb.modes._grid': ('modes.html#_grid', 'kdnb/modes.py'),
+                            'kdnb.modes._in_a_plane': ('modes.html#_in_a_plane', 'kdnb/modes.py'),
                             'kdnb.modes._names': ('modes.html#_names', 'kdnb/modes.py'),
                             'kdnb.modes._pulls': ('modes.html#_pulls', 'kdnb/modes.py'),
                             'kdnb.modes.bump': ('modes.html#bump', 'kdnb/modes.py'),

@@ -71,9 +71,9 @@ class Bumps:
     @property
     def modes(self): "(weight, place.., spread) of each mode"; return [[round(v, 3) for v in (w, *m, s)] for w,m,s in zip(self.p.weights.tolist(), self.p.means.tolist(), self.p.sds.tolist())]
 
-    def _fits(self, p, start):
+    def _fits(self, p, start, least=1e-5):
         if len(start) != p.dim+1: raise ValueError(f"the start is {start}: give {'a place' if p.dim==1 else 'two numbers for the place'}, then a spread")
-        with one_thread(): return fits(p, self.losses, start[:-1], start[-1], self.steps, rate=.4, cells=self.least, least=1e-5)
+        with one_thread(): return fits(p, self.losses, start[:-1], start[-1], self.steps, rate=.4, cells=self.least, least=least)
     def still(self, every=2): "The figure of a page without a kernel"; return (race if self.p.dim==1 else plane)(self.p, self.paths, every)
     def table(self):
         "Where each student ended: loss, place, spread, both divergences"
@@ -89,11 +89,12 @@ class Bumps:
     def set(self,
         p=None,     # Mixture with as many numbers a place as before
         start=None, # as before
+        least=1e-5, # a student ends where a step gains no more
     ):
         "Another teacher, or another place to begin; if they cannot be used, all stays as it is"
         p, start = p or self.p, list(start or self.start)
         if p.dim != self.p.dim: raise ValueError(f"the modes stand at {p.dim} number{'s'*(p.dim > 1)} each, and this picture has {self.p.dim}. Make another: Bumps(Mixture(...))")
-        self.paths, self.p, self.start = self._fits(p, start), p, start
+        self.paths, self.p, self.start = self._fits(p, start, least), p, start
         if "view" in self.__dict__: self._show()
 
 # %% ../nbs/14b_drag.ipynb #12d2f958
@@ -117,22 +118,22 @@ def _view(self:Bumps):
     self.at = w.IntSlider(value=self.steps, max=self.steps, description="step", layout=w.Layout(width="auto", flex="1")); self.at.observe(lambda _: a(self._draw), "value")
     self.play = w.Play(max=self.steps, value=self.steps, interval=100, show_repeat=False); self.link = w.jslink((self.play, "value"), (self.at, "value"))
     self.which, self.ground = w.Dropdown(description="loss", options=[(titled(n, o), n) for n,o in self.losses.items()], value="rkl" if "rkl" in self.losses else next(iter(self.losses))), None; self.which.observe(lambda _: a(self._landscape), "value")
-    self.land = Section("Landscape: one loss at every place and spread, and the path on it", [self.which]); self.land.head.observe(lambda c: c["new"] and a(self._landscape), "expanded")
+    self.land = Section(f"Landscape: one loss at every place{' and spread' if self.p.dim==1 else ', for the shape in which its student ends'}, and the path on it", [self.which]); self.land.head.observe(lambda c: c["new"] and a(self._landscape), "expanded")
     self.figure, self.said = _figure(self), w.HTML(); self._show()
     numbers = Section("Numbers: set the modes to the digit, and where each student ends", [w.HBox([self.more, self.less]), *(c.view for c in self.typed.values()), self.said])
     self.says = w.HTML(small(f"Grey is the teacher. Drag a dot{' (up: more weight)' if self.p.dim==1 else ''}, or the ring beside it (spread); arrow keys, + and - do the same. Every student begins at the same place, which stands under Numbers, and goes downhill from there."))
     board = [self.pad, self.figure] if self.p.dim==1 else [w.HBox([w.Box([self.pad], layout=w.Layout(flex="0 0 32%")), w.Box([self.figure], layout=w.Layout(flex="1", min_width="0", overflow="hidden"))])]
-    return framed([w.HTML(_LOOK), self.alert.view, self.says, *board, w.HBox([self.play, self.at]), *([self.land.view] if self.p.dim==1 else []), numbers.view], "modes to drag", "the students, one panel each")
+    return framed([w.HTML(_LOOK), self.alert.view, self.says, *board, w.HBox([self.play, self.at]), self.land.view, numbers.view], "modes to drag", "the students, one panel each")
 Bumps.view = functools.cached_property(_view); Bumps.view.__set_name__(Bumps, "view")
 
 def _reach(self): return max(6. if self.p.dim==2 else 8., math.ceil(1.3*self.p.means.abs().max().item()))
 def _mixture(self, modes): ws, *ms, ss = zip(*modes); return Mixture(ws, ms[0] if len(ms)==1 else list(zip(*ms)), ss)
 def _dragged(self):
-    try: self.set(self._mixture(self.pad.modes))
+    try: self.set(self._mixture(self.pad.modes), least=1e-4 if self.pad.held else 1e-5)
     except ValueError:
         if not self.pad.held: self._hand()    # a hand that holds it is left alone
         raise
-def _released(self): self._hand(); self._show()    # the pad shows the teacher that is drawn, and what was refused stands above it
+def _released(self): self.paths = self._fits(self.p, self.start); self._hand(); self._show()    # the pad shows the teacher that is drawn, and what was refused stands above it
 def _typed(self):
     v = {n: c.value for n,c in self.typed.items()}
     for n,x in v.items():
@@ -196,7 +197,8 @@ def _show(self):
 
 def _landscape(self):
     "The landscape of the loss that is chosen; made when its section is first opened"
-    n = self.which.value; new = ground(landscape(self.p, n, **self.losses[n]), self.paths[n], n).update_layout(height=380, margin_t=50)
+    n = self.which.value; e = self.paths[n].iloc[-1]; shape = {} if self.p.dim==1 else dict(cov=[[e.cov00, e.cov01], [e.cov01, e.cov11]])
+    new = ground(landscape(self.p, n, **shape, **self.losses[n]), self.paths[n], n).update_layout(height=380, margin_t=50)
     if self.ground is None: self.ground = figure_widget(new); self.land.body.children = [self.which, self.ground]; return
     f = self.ground
     with f.alone:

@@ -216,17 +216,26 @@ def race(
     return frames(fig, paths, draw, every).update_yaxes(range=[0, 1.15*max(lp.exp().max().item()/width, *(1/(2*math.pi*t.cov00.iloc[-1])**.5 for t in paths.values()))])
 
 # %% ../nbs/13_modes.ipynb #5bc80bd9
+def _in_a_plane(p, loss, means, cov, options):
+    import pandas as pd
+    cov = p.moments()[1].diagonal().mean()/9*torch.eye(2, dtype=torch.float64) if cov is None else torch.as_tensor(cov, dtype=torch.float64)
+    if cov.shape != (2, 2) or not (torch.linalg.eigvalsh(cov) > 0).all(): raise ValueError(f"cov is {cov.tolist()}; it must be a covariance: two by two, and above 0 in every direction")
+    x, lp = p.cells(41); low, high = (p.means-2*p.sds[:,None]).amin(0), (p.means+2*p.sds[:,None]).amax(0)
+    a, b = ([torch.as_tensor(means, dtype=torch.float64)]*2 if means is not None else [torch.linspace(l, h, 25, dtype=torch.float64) for l,h in zip(low.tolist(), high.tolist())])
+    m = torch.cartesian_prod(a, b); lq = bump(x, m, torch.linalg.cholesky(cov).expand(len(m), 2, 2)); t = pd.DataFrame(dict(mean0=m[:,0], mean1=m[:,1], value=TOKENS[loss](lq, lp.expand_as(lq), **options))); t.attrs = dict(cov=cov.tolist()); return t
+
 def landscape(
-    p:Mixture,  # on a line
+    p:Mixture,  # the teacher
     loss,       # as in `fit`
-    means=None, # (M,), default the line itself
-    sds=None,   # (S,)
+    means=None, # (M,), places; in a plane along both sides; default where the teacher is
+    sds=None,   # (S,), on a line
+    cov=None,   # (2, 2), in a plane: what the bump looks like everywhere; default a third of the teacher's spread
     **options
-):              # table: mean0, sd, value
-    "A loss at every place and spread of one bump"
+):              # table: mean0, sd (in a plane mean1), value
+    "A loss at every place and spread of one bump; in a plane at every place, for one shape"
     import pandas as pd
     compares(loss, options)
-    if p.dim != 1: raise ValueError("a landscape over place and spread needs a mixture on a line")
+    if p.dim==2: return _in_a_plane(p, loss, means, cov, options)
     if sds is not None and not (torch.as_tensor(sds, dtype=torch.float64) > 0).all(): raise ValueError(f"sds are {list(sds)}; a spread is above 0")
     x, lp = p.cells(); ends = x[0].item(), x[-1].item(); wide = p.moments()[1].sqrt().item()
     means = torch.linspace(.8*ends[0], .8*ends[1], 60, dtype=torch.float64) if means is None else torch.as_tensor(means, dtype=torch.float64)
@@ -241,13 +250,13 @@ def ground(
     name="",   # of the loss, for the title
 ):             # figure
     "A landscape from above, the path of a student on it"
-    import plotly.graph_objects as go
-    z = table.pivot(index="sd", columns="mean0", values="value"); low, high = z.min().min(), z.quantile(.9).quantile(.9); edges = [low+(high-low)*(k/12)**2 for k in range(13)]
-    fig = figure(f"{label(name)}: lighter is lower" if name else "", "place", "spread", showlegend=False)
+    plane = "mean1" in table; z = table.pivot(index="mean1" if plane else "sd", columns="mean0", values="value"); low, high = z.min().min(), z.quantile(.9).quantile(.9); edges = [low+(high-low)*(k/12)**2 for k in range(13)]
+    fig = figure(f"{label(name)}: lighter is lower" if name else "", *(("", "") if plane else ("place", "spread")), showlegend=False)
     for k,e in enumerate(edges[1:]): fig.add_contour(x=z.columns, y=z.index, z=z.values, contours=dict(type="constraint", operation="<=", value=e), fillcolor=f"rgba(0,0,0,{.07})", line=dict(width=.5, color="#777777"), showlegend=False, hoverinfo="skip")
     if path is not None:
-        sd = path.cov00**.5; colour = style(name)[0]
+        sd = path.mean1 if plane else path.cov00**.5; colour = style(name)[0]
         fig.add_scatter(x=path.mean0, y=sd, mode="lines+markers", line=dict(color=colour, width=4), marker=dict(size=6)); fig.add_scatter(x=path.mean0.iloc[[0,-1]], y=sd.iloc[[0,-1]], mode="markers+text", text=["start", "end"], textposition="top center", textfont_size=16, marker=dict(size=14, color=colour, symbol=["circle-open", "circle"]))
+    if plane: return fig.update_xaxes(range=[z.columns.min(), z.columns.max()]).update_yaxes(range=[z.index.min(), z.index.max()])
     ticks = [.1, .2, .3, .5, .7, 1, 1.5, 2, 3, 5, 7, 10, 20]
     return fig.update_yaxes(type="log", tickvals=ticks, ticktext=[f"{k:g}" for k in ticks], range=[math.log10(z.index.min()), math.log10(z.index.max())]).update_xaxes(range=[z.columns.min(), z.columns.max()])
 
