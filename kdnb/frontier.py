@@ -105,7 +105,7 @@ def judged(
     for words,base,of,measure,side in claims:
         d = differences(table, base); d = d[(d["path"]==of[0]) & (d["point"]==of[1]) & (d["measure"]==measure)]
         if not len(d): raise RecipeError(f"no point {of} to look at; there are {', '.join(map(str, dict.fromkeys(zip(table['path'], table['point']))))}")
-        d = d.iloc[0]; says = verdict(d); what, unit = MEASURES[measure][0], measure in ("coverage", "precision")
+        d = d.iloc[0]; says = verdict(d); what, unit = MEASURES[measure], measure in ("coverage", "precision")
         number = lambda x: f"{100*x:+.1f} points" if unit else f"{x:+.3f}"
         rows.append(dict(expected=words, measure=what, difference=number(d["mean"])+("" if math.isnan(d["low"]) else f" ({number(d['low']).split()[0]} to {number(d['high']).split()[0]})"), verdict="held" if says==side else "undecided" if says=="undecided" else "failed"))
     return pd.DataFrame(rows)

@@ -7,8 +7,8 @@ __all__ = ['MEASURES', 'written', 'heard', 'by_mode', 'spoken', 'measures', 'bra
            'unfolding']
 
 # %% ../nbs/13c_truth.ipynb #1956b621
-import copy, math
-from .recipe import OBJECTIVES, Recipe, RecipeError, derive
+import copy
+from .recipe import Recipe, RecipeError, derive
 from .tiny import VOCABULARY, WORLD
 from .teachers import load_teacher, threads_for
 from .students import load_student
@@ -49,9 +49,7 @@ def heard(
     return written(prompts) | {k: torch.stack(v) for k,v in out.items()}
 
 # %% ../nbs/13c_truth.ipynb #403b21a7
-MEASURES = {  # column -> what it is called, and whether more is better
-    "coverage": ("coverage", 1), "precision": ("precision", 1), "effective": ("effective modes", 1),
-    "kl_pq": ("KL(p‖q), nats a word", -1), "kl_qp": ("KL(q‖p) of right answers", -1), "entropy": ("entropy of the next word", 0)}
+MEASURES = dict(coverage="coverage", precision="precision", effective="effective modes", kl_pq="KL(p‖q), nats a word", kl_qp="KL(q‖p) of right answers", entropy="entropy of the next word") # column -> what it is called
 
 def by_mode(
     h, # as `heard` gives it
@@ -104,6 +102,7 @@ def same_beginning(
         if parts(r) != parts(rs[0]): raise RecipeError(f"'{n}' begins otherwise than '{next(iter(recipes))}', and only what begins alike can share its beginning. Let them differ in their last stage alone, or train each with kdnb distill")
         for s in r.stages:
             if s.rounds > 1 or set(s.terms) & {"reinforce","ppo","bt"} or "ranking" in s.families: raise RecipeError(f"'{n}' has a stage of {' + '.join(s.terms)}{' in rounds' if s.rounds > 1 else ''}, which needs more than rows and a teacher. Train it with kdnb distill, and measure its student here")
+            if s.keep != "all": raise RecipeError(f"'{n}' keeps {s.keep} of the teacher's distribution, and here all of it is read. Leave 'keep' out, or train it with kdnb distill")
     return rs[0]
 
 # %% ../nbs/13c_truth.ipynb #f061009b
@@ -136,7 +135,7 @@ def side_by_side(
     r = same_beginning(recipes); teacher, lm = start or begin(recipes); skill, known, going = load_skill(r.skill, r.data), {}, {}
     asked = [x["prompt"] for x in skill.heldout[:prompts]]; row = lambda n, s, step: (n, s, dict(name=n, step=step, **measures(heard(s, skill, asked))))
     def begins(n, x):
-        i, last = len(x.stages)-1, x.stages[-1]; key = (str(last.elicit), last.share==1, last.needs_logits)
+        i, last = len(x.stages)-1, x.stages[-1]; key = repr([getattr(last, k) for k in ("elicit", "samples", "prompts", "sampling_temperature", "max_new_tokens", "answers_by", "needs_logits")]+[last.share==1, "ce" in last.terms])    # what a stage's rows depend on
         if key not in known: known[key] = _knowledge(x, i, teacher, lm)
         s = copy.deepcopy(lm); going[n] = s, _taught(x, i, teacher, s, *known[key]); return row(n, s, 0)
     def goes_on(n):
@@ -157,7 +156,7 @@ def unfolding(
 ):              # figure
     "Every measure over the steps of every student"
     from plotly.subplots import make_subplots
-    fig = make_subplots(2, 3, subplot_titles=[f"<b>{t}</b>" for t,_ in MEASURES.values()], vertical_spacing=.16, horizontal_spacing=.07)
+    fig = make_subplots(2, 3, subplot_titles=[f"<b>{t}</b>" for t in MEASURES.values()], vertical_spacing=.16, horizontal_spacing=.07)
     for k,c in enumerate(MEASURES):
         at = dict(row=k//3+1, col=k%3+1)
         for i,(n,t) in enumerate(table.groupby("name", sort=False)):

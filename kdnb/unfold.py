@@ -41,11 +41,11 @@ class Unfold:
         self.rows, self.students = [], {}; self.stopping.clear()
         self.say("running", "the teacher answers, and one warm start for all")
         try: start = begin(self.recipes, self._warming)
-        except Stopped: return self.say("stopped", "stopped in the warm start; Start begins again")
+        except Stopped: self.say("stopped", "stopped in the warm start; Start begins again"); return self
         total = sum(-(-r.stages[-1].steps//self.every)+1 for r in self.recipes.values())
         for n,lm,row in side_by_side(self.recipes, start, self.every, self.prompts):
             self.students[n] = lm; self.rows.append(row); self.say("running", f"step {row['step']} of {n}, {len(self.rows)} of {total} measurements"); self.draw()
-            if self.stopping.is_set(): return self.say("stopped", f"stopped after {len(self.rows)} of {total} measurements; Start begins again")
+            if self.stopping.is_set(): self.say("stopped", f"stopped after {len(self.rows)} of {total} measurements; Start begins again"); return self
         self.say("done", f"done: {len(self.rows)} measurements of {len(self.students)} students")
         return self
     def _warming(self, k, total):

@@ -4,7 +4,7 @@ from kdnb.train import distill
 from kdnb.truth import branches, side_by_side
 
 def test_the_same_students_as_distill(tmp_path):
-    recipes = branches(dict(rkl={}, gkd=dict(on_policy=.5), wide=dict(objective="gjsd", options=dict(gjsd=dict(beta=.1, normalize=True)))), steps=6, warm=10, student="tiny-xs", samples=2)
+    recipes = branches(dict(rkl={}, gkd=dict(on_policy=.5), wide=dict(objective="gjsd", options=dict(gjsd=dict(beta=.1, normalize=True))), other=dict(objective="rkl", samples=3)), steps=6, warm=10, student="tiny-xs", samples=2)
     together = {}
     for n,together[n],row in side_by_side(recipes, every=3, prompts=2): assert row["name"]==n and 0 <= row["precision"] <= 1
     assert row["step"]==6
