@@ -9,7 +9,7 @@ __all__ = ['Along']
 import functools, html
 from .recipe import RecipeError
 from .pair import LOSSES, at, load_pair, place_axis, place_figure, places, reach, read_along, scrub
-from .controls import Alert, Section, figure_widget, framed
+from .controls import Alert, Section, figure_widget, framed, heard
 from .live import show_still, ui_mode
 
 # %% ../nbs/14c_along.ipynb #63841d2a
@@ -27,8 +27,8 @@ _KEY = "<div class='kdnb-card kdnb-strip kdnb-key' style='font-size:14px;line-he
 
 @functools.cache
 def _strip():
-    import anywidget, traitlets as t
-    class Strip(anywidget.AnyWidget):
+    import traitlets as t
+    class Strip(heard()):
         "A text to click on: `words` holds each word and its verdict, `place` the one that is looked at, `lead` what nobody was asked for, since nothing stands before it"
         _esm = _STRIP; words, place, lead = t.List().tag(sync=True), t.Int(0).tag(sync=True), t.Unicode("").tag(sync=True)
     return Strip

@@ -11,7 +11,7 @@ import torch
 from .modes import SIX, Mixture, fits, ground, in_lines, in_nats, landscape, outline, plane, race, titled
 from .recipe import RecipeError
 from .teachers import one_thread
-from .controls import Alert, Control, Section, figure_widget, framed, small
+from .controls import Alert, Control, Section, figure_widget, framed, heard, small
 from .live import show_still, ui_mode
 
 # %% ../nbs/14b_drag.ipynb #cc383133
@@ -48,8 +48,8 @@ _LOOK = """<style>.kdnb-pad{width:100%;display:block;touch-action:none;user-sele
 
 @functools.cache
 def _pad():
-    import anywidget, traitlets as t
-    class Pad(anywidget.AnyWidget):
+    import traitlets as t
+    class Pad(heard()):
         "Modes to drag: weight, place (two numbers in a plane) and spread of each; `held` while a hand is at one"
         _esm = _PAD; dim, reach, modes, held = t.Int(1).tag(sync=True), t.Float(8.).tag(sync=True), t.List().tag(sync=True), t.Bool(False).tag(sync=True)
     return Pad

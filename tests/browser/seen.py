@@ -5,6 +5,7 @@ from .lab import said, wait_until
 PANEL = "from kdnb.recipe import Recipe\nfrom kdnb.panel import Panel, watch\n"
 SHORT = "Recipe.simple(steps=60, warm=40, samples=4, evaluation=dict(every=20))"
 POINTS = "() => { const g = document.querySelector('.kdnb .js-plotly-plot'); return g && g.data ? Math.max(0, ...g.data.map(d => d.x ? d.x.length : 0)) : 0 }"
+LINES = "() => [...document.querySelectorAll('.js-plotly-plot')].map(g => (g.data || []).map(d => [d.x ? d.x.length : null, d.x && d.x.length ? d.x[d.x.length-1] : null]))"
 LOCKED = "() => [...document.querySelectorAll('.kdnb input, .kdnb select, .kdnb textarea')].filter(e => e.labels.length && !['smoothing','at step','prompt','place in answer','YAML','file','sort by','runs','curve'].includes(e.labels[0].textContent)).map(e => e.disabled)"
 OUTSIDE = """() => { const p = document.querySelector('.kdnb'), r = p.getBoundingClientRect().right; return [p.scrollWidth-p.clientWidth, [...p.querySelectorAll('*')]
     .filter(e => e.checkVisibility({visibilityProperty: true}) && !e.closest('.kdnb-scroll, svg, .modebar, .lm-TabBar') && e.getBoundingClientRect().right > r+1).map(e => e.outerHTML.slice(0, 120))] }"""    # what is cut off at the right; wide tables scroll by themselves
@@ -12,7 +13,11 @@ OUTSIDE = """() => { const p = document.querySelector('.kdnb'), r = p.getBoundin
 def button(page, name): return page.get_by_role("button", name=name, exact=True).first
 def press(page, name): button(page, name).click()
 def points(page): "Of the longest line of the panel's figure"; return page.evaluate(POINTS)
-def grew(page, than, timeout=90): page.wait_for_function(f"n => ({POINTS})() > n", arg=than, timeout=timeout*1000); return points(page)
+def grew(page, than, timeout=90):
+    "Wait until the figure's longest line has more points than this; how many"
+    try: page.wait_for_function(f"n => ({POINTS})() > n", arg=than, timeout=timeout*1000)
+    except Exception as e: raise AssertionError(f"no line had more than {than} points within {timeout} s; the figures' lines: {page.evaluate(LINES)}, the line that counts: {told(page)!r}, errors: {page.errors[-5:]}") from e
+    return points(page)
 def told(page, text="step"): "The line that counts, once it has this text"; l = page.locator(".kdnb [role=timer]", has_text=text).first; l.wait_for(); return l.inner_text()
 def tab(page, name): t = page.get_by_role("tab", name=name, exact=True); t.click(); t.scroll_into_view_if_needed(); return t
 def head(page, name, says=""): "The heading of a section, once it says this"; h = page.locator(".kdnb-head", has_text=re.compile(f"{name}:.*{re.escape(says)}")).first; h.wait_for(); return h

@@ -80,6 +80,20 @@ def test_choosing(lab, page, made, kernel):
     assert re.search("KL.q‖p. [0-9.]+ nats a token", said(page, "^done: ", 120)) and head(page, "Objective", "reverse KL") and json.loads((lab.root/"runs"/part/"status.json").read_text())["state"]=="done"
     steps = [json.loads(l)["step"] for l in (lab.root/"runs"/part/"history.jsonl").read_text().splitlines()]; assert steps==list(range(51)) and points(page) >= 30; shot(page, "panel-resumed")
 
+def test_a_slow_page(lab, page, kernel):
+    "A page that reads the widgets' code too late for anywidget: figure, headings and buttons live all the same"
+    page.add_init_script("const wait = AbortSignal.timeout.bind(AbortSignal); AbortSignal.timeout = ms => wait(ms===2000 ? 0 : ms)")
+    shown(lab, page, "s.ipynb", f"panel = Panel({SHORT}, 'runs')", kernel); pick(page, "objective", "rkl"); head(page, "Objective", "reverse KL")
+    press(page, "Start"); grew(page, 5); said(page, "^done: ", 120); assert points(page)==60; shot(page, "panel-slow-page")
+
+END_SUBSHELLS = """m = get_ipython().kernel.shell_channel_thread.manager
+for i in m.list_subshell(): m.control_to_shell_channel.from_socket.send_json(dict(type="delete", subshell_id=i)); print("ended", m.control_to_shell_channel.from_socket.recv_json()["status"])"""
+
+def test_a_dead_line(lab, page):
+    "What a widget last said in a subshell that has ended since, as one does with an older page, does not make it deaf"
+    lab.open(page, lab.write("d.ipynb", PANEL+f"panel = Panel({SHORT}, 'runs')", END_SUBSHELLS)); lab.run_cell(page, 0); button(page, "Start").wait_for(timeout=90_000); wait_until(button(page, "Start").is_enabled, 90, "Start stayed off")
+    press(page, "Step"); said(page, "^paused after step 1$"); lab.run_cell(page, 1); page.get_by_text("ended ok").wait_for(); press(page, "Resume"); said(page, "^done: ", 120); shot(page, "panel-dead-line")
+
 FIGURES = "() => [...document.querySelectorAll('.jp-OutputArea .js-plotly-plot')].filter(g => !g.closest('.kdnb')).map(g => (g.data || []).map(d => d.name))"
 
 def test_coming_back(lab, page, kernel):
