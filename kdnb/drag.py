@@ -6,7 +6,7 @@
 __all__ = ['Bumps']
 
 # %% ../nbs/14b_drag.ipynb #2f4ec54b
-import functools, math, time
+import functools, math
 import torch
 from .modes import SIX, Mixture, fits, ground, in_lines, in_nats, landscape, outline, plane, race, titled
 from .recipe import RecipeError
@@ -14,8 +14,21 @@ from .teachers import one_thread
 from .controls import Alert, Control, Section, figure_widget, framed, heard, small
 from .live import show_still, ui_mode
 
+# %% ../nbs/14b_drag.ipynb #7c1f5a30
+_FOLLOW = """const follow = (model, el) => { const figure = () => el.closest(".kdnb")?.querySelector(".js-plotly-plot");
+  const axes = (g, k) => [g._fullData[k].xaxis, g._fullData[k].yaxis].map(a => g._fullLayout[a[0]+"axis"+a.slice(1)]);
+  const bend = () => { const g = figure(); if (!g?._fullData?.length) return;
+    for (const [traces, x, y] of model.get("lines")) for (const k of traces) { const [X, Y] = axes(g, k), at = (a, b) => X.c2p(a).toFixed(1)+","+Y.c2p(b).toFixed(1), d = "M"+x.map((v, i) => at(v, y[i])).join("L"), of = `.trace${g._fullData[k].uid} path.js-`;
+      g.querySelectorAll(of+"line").forEach(p => p.setAttribute("d", d)); g.querySelectorAll(of+"fill").forEach(p => p.setAttribute("d", `${d}L${at(x.at(-1), 0)}L${at(x[0], 0)}Z`)); }
+    model.get("words").forEach((lines, k) => { const now = g.querySelectorAll(`.annotation[data-index="${k}"] tspan.line`); lines.forEach((w, i) => { if (now[i+1]) now[i+1].textContent = w; }); });
+    const [n, left, right, low, high, grey] = model.get("grey"); if (!n) return; const c = Object.assign(document.createElement("canvas"), { width: n, height: n }), at = c.getContext("2d"), to = at.createImageData(n, n);
+    grey.forEach((v, i) => { const j = 4*((n-1-i%n)*n+Math.floor(i/n)); to.data.set([255-v, 255-v, 255-v, 255], j); }); at.putImageData(to, 0, 0); const [X, Y] = axes(g, 0), url = c.toDataURL();
+    g.querySelectorAll(".heatmaplayer image").forEach(i => { for (const [k, v] of Object.entries({ href: url, x: X.c2p(left), y: Y.c2p(high), width: X.c2p(right)-X.c2p(left), height: Y.c2p(low)-Y.c2p(high) })) i.setAttribute(k, v); }); };
+  model.on("change:lines", bend); };
+"""
+
 # %% ../nbs/14b_drag.ipynb #cc383133
-_PAD = """export default { render({ model, el }) {
+_PAD = """export default { render({ model, el }) { follow(model, el);
   const plane = model.get("dim") === 2, W = plane ? 420 : 900, H = plane ? 420 : 112, base = H-26, NS = "http://www.w3.org/2000/svg";
   const make = (tag, of, to) => { const e = document.createElementNS(NS, tag); for (const k in of) e.setAttribute(k, of[k]); to?.appendChild(e); return e; };
   const svg = make("svg", { viewBox: `0 0 ${W} ${H}`, class: "kdnb-pad", role: "group", "aria-label": "modes of the teacher" }, el);
@@ -50,8 +63,8 @@ _LOOK = """<style>.kdnb-pad{width:100%;display:block;touch-action:none;user-sele
 def _pad():
     import traitlets as t
     class Pad(heard()):
-        "Modes to drag: weight, place (two numbers in a plane) and spread of each; `held` while a hand is at one"
-        _esm = _PAD; dim, reach, modes, held = t.Int(1).tag(sync=True), t.Float(8.).tag(sync=True), t.List().tag(sync=True), t.Bool(False).tag(sync=True)
+        "Modes to drag: weight, place (two numbers in a plane) and spread of each; `held` while a hand is at one. What the figure then shows: `lines` (its traces, x, y), `words` under its titles, `grey` (cells a side, left, right, low, high, 0 to 143 of each)"
+        _esm = _FOLLOW+_PAD; lines, words, grey = t.List().tag(sync=True), t.List().tag(sync=True), t.List([0, 0, 0, 0, 0, []]).tag(sync=True); dim, reach, modes, held = t.Int(1).tag(sync=True), t.Float(8.).tag(sync=True), t.List().tag(sync=True), t.Bool(False).tag(sync=True)
     return Pad
 
 # %% ../nbs/14b_drag.ipynb #067ce494
@@ -111,7 +124,7 @@ def _figure(b):
 def _view(self:Bumps):
     "All widgets; made when it is first asked for"
     import ipywidgets as w
-    self.alert, self.moving, self.told = Alert(), False, 0.; a = lambda f: self.alert.anew(_in_words, f)
+    self.alert, self.moving = Alert(), False; a = lambda f: self.alert.anew(_in_words, f)
     self.pad = _pad()(dim=self.p.dim, modes=self.modes, reach=self._reach()); self.pad.observe(lambda c: self.moving or a(self._dragged), "modes"); self.pad.observe(lambda c: c["new"] or self.alert.catch(_in_words, self._released), "held")
     self.typed = {n: Control(n, "yaml", [], says, on=lambda v: self._typed(), guard=a) for n,says in dict(weights="", places="", spreads="", start=f"where every student begins: {'a place' if self.p.dim==1 else 'the two numbers of a place'}, then a spread").items()}
     self.more, self.less = w.Button(description="Add a mode"), w.Button(description="Take one away"); self.more.on_click(lambda _: a(self._more)); self.less.on_click(lambda _: a(self._less))
@@ -133,7 +146,7 @@ def _dragged(self):
     except ValueError:
         if not self.pad.held: self._hand()    # a hand that holds it is left alone
         raise
-def _released(self): self.paths = self._fits(self.p, self.start); self._hand(); self._show()    # the pad shows the teacher that is drawn, and what was refused stands above it
+def _released(self): self.paths = self._fits(self.p, self.start); self._hand(); self._show(); self._bend()    # the pad shows the teacher that is drawn, and what was refused stands above it
 def _typed(self):
     v = {n: c.value for n,c in self.typed.items()}
     for n,x in v.items():
@@ -155,36 +168,41 @@ for f in (_reach, _mixture, _dragged, _released, _typed, _now, _hand, _more, _le
 
 # %% ../nbs/14b_drag.ipynb #b266d6e6
 def _lines(self):
-    "The students at the step that is asked for, and on a line the teacher behind them"
-    f, k, s, one = self.figure, len(self.losses), self.at.value, self.p.dim==1; self.x, lp = self.p.cells(2*self.least if one else self.least)    # drawn smoother than it was fitted
-    if one:
-        x, y = self.x[:,0].float().numpy(), (lp.exp()/(self.x[1,0]-self.x[0,0])).float().numpy()
-        for d in f.data[:k]: d.x, d.y = x, y
+    "What moves, each as (traces, x, y): on a line the teacher, and each student at the step that is asked for; in a plane the way it came as well"
+    k, s, one = len(self.losses), self.at.value, self.p.dim==1; num = lambda v: v.float().numpy(); out = []
+    if one: x, lp = self.p.cells(2*self.least); out.append((list(range(k)), num(x[:,0]), num(lp.exp()/(x[1,0]-x[0,0]))))    # drawn smoother than it was fitted
     for i,t in enumerate(self.paths.values()):
-        x, y = outline(t.iloc[min(s, len(t)-1)], self.x)
-        if one: f.data[k+i].x, f.data[k+i].y = x.float().numpy(), y.float().numpy()
-        else: f.data[k+2*i].x, f.data[k+2*i].y, f.data[k+2*i+1].x, f.data[k+2*i+1].y = x.float().numpy(), y.float().numpy(), t.mean0.values[:s+1], t.mean1.values[:s+1]
+        out.append(([k+i if one else k+2*i], *map(num, outline(t.iloc[min(s, len(t)-1)], x if one else None))))
+        if not one: out.append(([k+2*i+1], t.mean0.values[:s+1], t.mean1.values[:s+1]))
+    return out
+def _cells(self): "In a plane: places along either side, and the teacher's probability there, (places, places)"; x, lp = self.p.cells(self.least); n = int(len(lp)**.5); return x[::n,0].float().numpy(), x[:n,1].float().numpy(), lp.exp().reshape(n, n).float().numpy()
+def _words(self): rows = [t.iloc[min(self.at.value, len(t)-1)] for t in self.paths.values()]; return [(in_nats if self.p.dim==1 else in_lines)(r) for r in rows]
+def _ranges(self):
+    "Of the axes: as they are, unless something would be too high or too low in them"
+    r, one, now = self._reach(), self.p.dim==1, self.figure.layout.yaxis.range; high = (now or (0, 0))[1]
+    if not one: return (-r, r), (-r, r)
+    top = max(max(self.lines[0][2]), *(1/(2*math.pi*t.cov00.iloc[k])**.5 for t in self.paths.values() for k in (0, -1))); return (-r, r), now if .5*high < top < high else (0, 1.2*top)
 
-def _room(self):
-    "In a plane the teacher behind each student; and room for all"
-    f, one, r = self.figure, self.p.dim==1, self._reach()
-    if not one:
-        lp = self.p.cells(self.least)[1]; n = int(len(lp)**.5)
-        for d in f.data[:len(self.losses)]: d.x, d.y, d.z = self.x[::n,0].float().numpy(), self.x[:n,1].float().numpy(), lp.exp().reshape(n, n).T.float().numpy()
-    top, high = max(*f.data[0].y, *(1/(2*math.pi*t.cov00.iloc[k])**.5 for t in self.paths.values() for k in (0, -1))) if one else r, (f.layout.yaxis.range or (0, 0))[1]
-    if f.layout.xaxis.range != (-r, r): f.update_xaxes(range=[-r, r])
-    if one and not .5*high < top < high or not one and high != r: f.update_yaxes(range=[0, 1.2*top] if one else [-r, r])
+def _bend(self):
+    "While a hand waits: what plotly has drawn is bent in the page, at once"
+    grey = []
+    if self.p.dim==2: x, y, z = self._cells(); dx, dy = float(x[1]-x[0])/2, float(y[1]-y[0])/2; grey = [len(x), float(x[0])-dx, float(x[-1])+dx, float(y[0])-dy, float(y[-1])+dy, (143*z/z.max()).round().astype(int).flatten().tolist()]
+    with self.pad.hold_sync(): self.pad.grey, self.pad.words, self.pad.lines = grey or self.pad.grey, [w.split("<br>") for w in self._words()], [[n, x.round(3).tolist(), y.round(4).tolist()] for n,x,y in self.lines]
 
 def _draw(self, hurried=False):
-    "What is to be seen; hurried, while a hand waits, the students first"
-    f, now = self.figure, time.monotonic(); words = in_nats if self.p.dim==1 else in_lines; rows = [t.iloc[min(self.at.value, len(t)-1)] for t in self.paths.values()]
+    "What is to be seen; hurried, while a hand waits, as far as the axes allow"
+    f = self.figure; self.lines = self._lines(); rx, ry = self._ranges()
+    if hurried and f.layout.xaxis.range==rx and f.layout.yaxis.range==ry: return self._bend()
     with f.alone:
-        with f.batch_animate(0) if hurried else f.batch_update(): self._lines()
-        if hurried and now-self.told < .25: return
-        self.told = now
         with f.batch_update():
-            self._room()
-            for a,n,r in zip(f.layout.annotations, self.losses, rows): a.text = f"<b>{titled(n, self.losses[n])}</b><br>{words(r)}"
+            for traces,x,y in self.lines:
+                for k in traces: f.data[k].x, f.data[k].y = x, y
+            if self.p.dim==2:
+                x, y, z = self._cells()
+                for d in f.data[:len(self.losses)]: d.x, d.y, d.z = x, y, z.T
+            if f.layout.xaxis.range != rx: f.update_xaxes(range=rx)
+            if f.layout.yaxis.range != ry: f.update_yaxes(range=ry)
+            for a,(n,o),words in zip(f.layout.annotations, self.losses.items(), self._words()): a.text = f"<b>{titled(n, o)}</b><br>{words}"
         f.keep()
 
 def _show(self):
@@ -210,4 +228,4 @@ def _landscape(self):
             f.layout.title.text = new.layout.title.text
             for axis in ("xaxis", "yaxis"): f.layout[axis].range = new.layout[axis].range
         f.keep()
-for f in (_lines, _room, _draw, _show, _landscape): setattr(Bumps, f.__name__, f)
+for f in (_lines, _cells, _words, _ranges, _bend, _draw, _show, _landscape): setattr(Bumps, f.__name__, f)

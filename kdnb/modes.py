@@ -90,14 +90,14 @@ def bump(
     units=False, # also give where the cells are in the bump's own units, (..., N, dim)
 ):        # log-probabilities (..., N)
     "Normal distributions over cells"
-    z = x-mean[...,None,:]; z = z/A if x.shape[1]==1 else z @ torch.linalg.inv(A).mT; lq = log_probs(-(z**2).sum(-1)/2)
+    z = x-mean[...,None,:]; z = z/A if x.shape[1]==1 else z @ torch.linalg.inv(A).mT; lq = log_probs(-sum(v**2 for v in z.unbind(-1))/2)
     return (lq, z) if units else lq
 
 def _pulls(x, lp, ats, losses, sizes):
     "For each loss its value at a bump, and how that should move and stretch to lessen it, in its own units"
     m, A = (torch.stack(v) for v in zip(*ats.values())); lq, z = bump(x, m, A, True); lq.requires_grad_(); d = [TOKENS[n](lq[i], lp, **losses[n]) for i,n in enumerate(ats)]
-    g = torch.autograd.grad(sum(d), lq)[0][:,None]/torch.tensor([sizes[n] for n in ats], dtype=torch.float64)[:,None,None]; q = lq.detach().exp()[:,None]; S = (z[...,None]*z[...,None,:]).flatten(2)
-    move, stretch = -(g @ (z - q @ z))[:,0], -(g @ (S - q @ S)).reshape(A.shape)
+    g = torch.autograd.grad(sum(d), lq)[0][:,None]/torch.tensor([sizes[n] for n in ats], dtype=torch.float64)[:,None,None]; q = lq.detach().exp()[:,None]; g = g-q*g.sum(-1, keepdim=True)
+    move, stretch = -(g @ z)[:,0], -((z.mT*g) @ z)
     return {n: (d[i].item(), move[i], stretch[i]) for i,n in enumerate(ats)}
 
 # %% ../nbs/13_modes.ipynb #533532e6
@@ -134,6 +134,12 @@ def descend(
     return {n: ends[n] for n in walks}
 
 # %% ../nbs/13_modes.ipynb #03ed0a3e
+def _expm(S):
+    "The exponential of a symmetric (dim, dim) matrix, dim 1 or 2, in closed form: ten times as fast as the general one"
+    if len(S)==1: return S.exp()
+    (a, b), (_, d) = S.tolist(); mid, half = (a+d)/2, math.hypot((a-d)/2, b); s = math.sinh(half)/half if half else 1.; c = math.cosh(half)
+    return math.exp(mid)*torch.tensor([[c+s*(a-mid), s*b], [s*b, c+s*(d-mid)]], dtype=S.dtype)
+
 def fits(
     p:Mixture,   # the teacher
     losses,      # name of TOKENS that takes log-probabilities -> its options, such as beta
@@ -156,7 +162,7 @@ def fits(
     if not torch.isfinite(mean).all(): raise ValueError(f"the student begins at {mean.tolist()}; give finite numbers")
     x, lp = p.cells(cells, (mean, sd)); cell = max(v.unique()[:2].diff().item() for v in x.T)
     if sd < .7*cell: raise ValueError(f"the student begins with standard deviation {sd:g}, and a cell is {cell:.3g} wide: it would see nothing beside itself. Begin with {cell:.2g} or more")
-    begin = mean, sd*torch.eye(p.dim, dtype=torch.float64); go = lambda at, ways, r: (at[0]+r*at[1] @ ways[0], at[1] @ torch.linalg.matrix_exp(r/2*ways[1]))
+    begin = mean, sd*torch.eye(p.dim, dtype=torch.float64); go = lambda at, ways, r: (at[0]+r*at[1] @ ways[0], at[1] @ _expm(r/2*ways[1]))
     sizes = {n: size(n, lp, **o) for n,o in losses.items()}; out = {}
     for n,path in descend({n: walk(begin, go, steps, rate, least) for n in losses}, lambda asked: _pulls(x, lp, asked, losses, sizes)).items():
         way, values = zip(*path); m, A = (torch.stack(t) for t in zip(*way)); lq, cov = bump(x, m, A), A @ A.mT; p_ = lp.expand_as(lq)

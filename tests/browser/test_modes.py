@@ -19,11 +19,13 @@ def told(waits, what): w = sorted(waits); print(f"{what}: {w[len(w)//2]:.0f} ms,
 def dots(page): return page.locator(".kdnb-pad .dot")
 def middle(thing): b = thing.bounding_box(); return b["x"]+b["width"]/2, b["y"]+b["height"]/2
 
+NUMBERS = "() => [...document.querySelectorAll('.kdnb .js-plotly-plot .annotation')].map(a => a.textContent).join()"
+
 def drag(page, thing, by, steps=12, what=DRAWN):
-    "Hold and move, and after each move wait for the answer: milliseconds"
-    x, y = middle(thing); page.mouse.move(x, y); page.mouse.down()
+    "Hold and move, and after each move wait for the answer: milliseconds. Numbers follow as well"
+    was = page.evaluate(NUMBERS); x, y = middle(thing); page.mouse.move(x, y); page.mouse.down()
     waits = [answered(page, what, ".kdnb-pad", "pointermove", lambda: page.mouse.move(x+by*k/steps, y)) for k in range(1, steps+1)]
-    page.mouse.up(); return waits
+    assert page.evaluate(NUMBERS) != was; shot(page, f"held-{page.locator('.kdnb').count()}-{steps}-{by}"); page.mouse.up(); return waits
 
 def opened(lab, page, name, make, cell, drawn, kernel="python3"):
     "A notebook whose first cell makes what is to be seen (and shows an empty figure, which brings plotly's code), and whose second shows it"
@@ -33,7 +35,7 @@ def opened(lab, page, name, make, cell, drawn, kernel="python3"):
 def test_a_mode_is_dragged(lab, page, kernel):
     "The students follow the hand, the keyboard and what is typed; what cannot be is said"
     opened(lab, page, "bumps.ipynb", "from kdnb.drag import Bumps\nb = Bumps()", "b", DRAWN, kernel); shot(page, f"bumps-{kernel}")
-    was = page.evaluate(LINE); told(drag(page, dots(page).nth(1), 60), f"{kernel}, the students follow the hand"); assert page.evaluate(LINE) != was
+    was = page.evaluate(LINE); told(drag(page, dots(page).nth(1), 60), f"{kernel}, the students follow the hand"); wait_until(lambda: page.evaluate(LINE) != was, 30, "plotly did not draw what the hand left")
     unfold(page, "Numbers"); place = page.get_by_label("places", exact=True); wait_until(lambda: float(place.input_value().strip("[]").split(",")[1]) > 3.1, 30, "the fields did not follow")
     spread = page.get_by_label("spreads", exact=True); page.locator(".kdnb-pad").scroll_into_view_if_needed(); drag(page, page.locator(".kdnb-pad .end").nth(0), 40, 3); wait_until(lambda: float(spread.input_value().strip("[]").split(",")[0]) > .8, 30, "the spread did not follow")
     dots(page).nth(0).focus(); at = place.input_value(); page.keyboard.press("ArrowLeft"); wait_until(lambda: place.input_value() != at, 30, "the keyboard does not move it")
