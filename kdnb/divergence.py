@@ -23,7 +23,7 @@ def log_probs(
 ):                        # log-probabilities in float32 (float64 stays), floored
     "log softmax that survives -inf logits"
     logits = logits if logits.dtype==torch.float64 else logits.float()
-    return (logits/temperature).log_softmax(-1).clamp(min=FLOOR)
+    return (logits if temperature==1 else logits/temperature).log_softmax(-1).clamp(min=FLOOR)
 
 def kl(a:Tensor, b:Tensor): # log-probabilities -> (...)
     "KL(a||b) in nats"

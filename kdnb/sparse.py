@@ -95,5 +95,11 @@ def sparse_tokens(
         if b.shape[-1]==lq.shape[-1] and not none.any(): return TOKENS[name](a, b, **options)    # all words were kept: nothing else is left
         rest = torch.log1p(-b.exp().sum(-1, keepdim=True).clamp(max=1-1e-7)).clamp(min=FLOOR)
         return TOKENS[name](torch.cat([a, _others(lq, teacher.ids)], -1), torch.cat([b, rest], -1), **options)
+    if name=="fkl": return _fkl_of_kept(lq, teacher)
     p = torch.zeros_like(lq, requires_grad=False).scatter_add(-1, teacher.ids, teacher.logp.exp().to(lq.dtype))
     return TOKENS[name](lq, p.log().clamp(min=FLOOR), **options)
+
+def _fkl_of_kept(lq, teacher):
+    "Forward KL asks a student for the kept words alone; a word that was drawn twice has both its weights"
+    w = teacher.logp.exp().to(lq.dtype); p = (w[...,None,:]*(teacher.ids[...,None]==teacher.ids[...,None,:])).sum(-1) if teacher.ids.shape[-1] < 256 else torch.zeros_like(lq, requires_grad=False).scatter_add(-1, teacher.ids, w).gather(-1, teacher.ids)
+    return (w*(p.log().clamp(min=FLOOR)-lq.gather(-1, teacher.ids))).sum(-1)
