@@ -124,7 +124,7 @@ _AID = """export default { render({ model, el }) {
   begin(); return () => { watch?.disconnect(); sized.disconnect(); }; } };"""
 
 _HEAR = """const hear = async model => { const m = await model.widget_manager?.get_model?.(model.get("me"));
-  try { await m?._handle_comm_msg({ content: { data: {} } }); } catch { const base = Object.getPrototypeOf(Object.getPrototypeOf(m));
+  try { await m?._handle_comm_msg({ content: { data: {} } }); } catch { if (!m?.comm) return; const base = Object.getPrototypeOf(Object.getPrototypeOf(m));
     m.comm.on_msg(msg => base._handle_comm_msg.call(m, msg)); m.comm.send({ method: "request_state" }, {}); } };
 """
 
@@ -161,10 +161,10 @@ def open_link(
 
 @functools.cache
 def _hear_all():
-    "ipykernel 7.4 hands what a page says of a widget to the subshell in which the widget last spoke, and loses it if that has ended with an older page. Then whom the page speaks to shall hear it, or else the main shell"
+    "ipykernel 7.4 hands what a page says of a widget to the subshell in which the widget last spoke, and loses it if that has ended with an older page. Only then it goes to whom the page names, or else to the main shell"
     try: from ipykernel.comm.comm import BaseComm; from ipykernel.kernelbase import Kernel; route = BaseComm._reply_subshell_for
     except (ImportError, AttributeError): return
-    def there(self, data, default): alive = Kernel.instance().shell_channel_thread.manager.list_subshell(); return next((i for i in (route(self, data, default), default) if i in alive), None)
+    def there(self, data, default): alive = [None, *Kernel.instance().shell_channel_thread.manager.list_subshell()]; return next((i for i in (route(self, data, default), default) if i in alive), None)
     BaseComm._reply_subshell_for = there
 
 def framed(

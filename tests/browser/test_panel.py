@@ -80,10 +80,10 @@ def test_choosing(lab, page, made, kernel):
     assert re.search("KL.q‖p. [0-9.]+ nats a token", said(page, "^done: ", 120)) and head(page, "Objective", "reverse KL") and json.loads((lab.root/"runs"/part/"status.json").read_text())["state"]=="done"
     steps = [json.loads(l)["step"] for l in (lab.root/"runs"/part/"history.jsonl").read_text().splitlines()]; assert steps==list(range(51)) and points(page) >= 30; shot(page, "panel-resumed")
 
-def test_a_slow_page(lab, page, kernel):
+def test_a_slow_page(lab, page):
     "A page that reads the widgets' code too late for anywidget: figure, headings and buttons live all the same"
     page.add_init_script("const wait = AbortSignal.timeout.bind(AbortSignal); AbortSignal.timeout = ms => wait(ms===2000 ? 0 : ms)")
-    shown(lab, page, "s.ipynb", f"panel = Panel({SHORT}, 'runs')", kernel); pick(page, "objective", "rkl"); head(page, "Objective", "reverse KL")
+    shown(lab, page, "s.ipynb", f"panel = Panel({SHORT}, 'runs')"); pick(page, "objective", "rkl"); head(page, "Objective", "reverse KL")
     press(page, "Start"); grew(page, 5); said(page, "^done: ", 120); assert points(page)==60; shot(page, "panel-slow-page")
 
 END_SUBSHELLS = """m = get_ipython().kernel.shell_channel_thread.manager

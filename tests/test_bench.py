@@ -1,0 +1,59 @@
+"The benchmark measures what it says: the same work on all sides, steps that were left alone, and what a cache saves, counted"
+import json, math, os, subprocess, sys
+import pytest
+from conftest import ROOT
+sys.path.insert(0, str(ROOT))
+from bench import kd
+from bench.meter import Meter, flops, gemm_peak, peak, reset_peak, rss
+from bench.shapes import SHAPES, Shape, model, rows, tokenizer
+from bench.variants import RATIOS, VARIANTS
+
+SMALL = Shape((2, 32, 2), (1, 16, 2), 120, 3, 5, 7)
+
+def test_both_sides_read_the_same_rows_and_begin_alike():
+    import torch
+    a, b = model(SMALL, "student"), model(SMALL, "student"); assert all(torch.equal(x, y) for x,y in zip(a.parameters(), b.parameters()))
+    P, C = rows(SMALL, 4); assert (len(P), len(P[0]), len(C[0]))==(12, 5, 7) and rows(SMALL, 4)==(P, C) and max(map(max, P+C)) < 120
+    t = tokenizer(120); assert len(t)==120 and t(t.decode(P[0]), add_special_tokens=False)["input_ids"]==P[0]
+
+def first_loss(variant, monkeypatch):
+    "The loss of a variant's first step, as its library computes it"
+    import torch, torch.nn.functional as F
+    from kdnb import loop
+    seen = []
+    if variant=="naive": own = F.kl_div; monkeypatch.setattr(F, "kl_div", lambda *a, **kw: seen.append(x := own(*a, **kw)) or x)
+    else: own = loop._update; monkeypatch.setattr(loop, "_update", lambda *a, **kw: seen.append((e := own(*a, **kw))["loss"]) or e)
+    VARIANTS[variant](SMALL, 1, lambda: None); return float(torch.as_tensor(seen[0]).detach())
+
+def test_the_same_loss(monkeypatch):
+    "Of one set of rows in one order kdnb and a loop by hand have the same loss; so has kdnb with what it cached"
+    monkeypatch.setattr("kdnb.loop.batch_rows", lambda n, batch, step, seed: list(range(step*batch, (step+1)*batch)))
+    by_hand = first_loss("naive", monkeypatch); assert by_hand > 1e-4
+    for v in ("kdnb", "kdnb cached"): assert abs(first_loss(v, monkeypatch)-by_hand) < 1e-6*max(1, by_hand), v
+
+def test_what_a_cache_saves():
+    "In products of matrices, counted: the teacher is not asked again; of top words not even its head"
+    of = {v: flops(lambda tick: VARIANTS[v](SMALL, 3, tick)) for v in ("kdnb", "kdnb cached", "kdnb top-32", "naive")}; kept = SMALL.batch*SMALL.answer
+    assert of["kdnb cached"]-of["kdnb top-32"]==2*32*SMALL.vocab*kept                     # 2 d V a token that counts: the teacher's head
+    assert of["kdnb"]-of["kdnb cached"] > 2*32*32*8*kept and of["naive"] > of["kdnb"]      # its body; and by hand the heads see what does not count
+
+def test_disturbed_steps_are_dropped(monkeypatch):
+    marks = iter([(t, busy, own) for t,busy,own in ((0,0,0),(1,2,2),(2,4,4),(3,6,6),(4,8,7.5),(5,10,9.5))]); monkeypatch.setattr("bench.meter._mark", lambda: next(marks)); monkeypatch.setattr("os.cpu_count", lambda: 2)
+    m = Meter(warm=2); [m() for _ in range(6)]; r = m.report(); assert r["seconds"]==[1, 1] and r["disturbed"]==1 and not r["all_disturbed"] and r["memory"] >= 0
+
+def test_memory_is_counted_from_what_was_built():
+    import torch
+    a = rss(); reset_peak(); before = peak(); x = torch.ones(40_000_000); del x
+    if os.path.exists("/proc/self/clear_refs"): assert 140e6 < peak()-before < 260e6 and before-a < 60e6
+    assert gemm_peak(256, .05) > 1e8
+
+def test_the_tables(capsys):
+    got = {n: [dict(seconds=[s, s+.1, s+.2], memory=m, gemm=1e11, disturbed=0, all_disturbed=False, flops=1e10) for s in (t, 2*t)] for n,t,m in (("kdnb", 1., 50), ("trl", 4., 400))}
+    kd.report("A", got); out = capsys.readouterr().out
+    assert "| kdnb | 1.600 | 1,280 | 50 | 6% | 0 of 6 |" in out and "| kdnb | trl | 3.79 (3.73 to 3.86) | 0.12 |" in out, out
+    assert all(a in VARIANTS and b in VARIANTS for a,b in RATIOS)
+
+def test_the_command():
+    run = lambda *a: subprocess.run([sys.executable, "-m", "bench.kd", *a], cwd=ROOT, capture_output=True, text=True)
+    r = run("--only", "kdbn"); assert r.returncode==2 and "there is no variant 'kdbn'; choose from kdnb," in r.stderr
+    assert run("--rounds", "0").returncode==2 and run("--shape", "Z").returncode==2 and "alternating order" in run("--help").stdout
