@@ -5,7 +5,7 @@
 
 One process a variant and round, in alternating order. Ratios are of the medians within a round. pip install -e '.[bench]'
 """
-import argparse, json, os, platform, statistics, subprocess, sys
+import argparse, importlib.util, json, os, platform, statistics, subprocess, sys
 from importlib.metadata import version
 from .meter import Meter, flops, gemm_peak
 from .shapes import SHAPES
@@ -34,33 +34,38 @@ def report(shape, got, say=print):
     lines = []
     for n,rs in got.items():
         sec = statistics.median(step[n]); times = 4 if "x4" in n else 1; f = rs[0].get("flops")
-        lines.append([n, f"{sec:.3f}", f"{s.tokens*times/sec:,.0f}", f"{statistics.median(r['memory'] for r in rs):,.0f}", f"{f/sec/statistics.median(r['gemm'] for r in rs):.0%}" if f else "", f"{sum(r['disturbed'] for r in rs)} of {sum(r['disturbed']*(not r['all_disturbed'])+len(r['seconds']) for r in rs)}"])
-    say(table(["variant", "s a step", "tokens/s", "MB above the models", "of the fp32 GEMM peak", "steps disturbed"], lines)); say("")
+        lines.append([n, f"{sec:.3f}", f"{s.tokens*times/sec:,.0f}", f"{statistics.median(r['memory'] for r in rs):,.0f} ({min(r['memory'] for r in rs):,.0f} to {max(r['memory'] for r in rs):,.0f})", f"{f/sec/statistics.median(r['gemm'] for r in rs):.0%}" if f else "", f"{sum(r['disturbed'] for r in rs)} of {sum(r['disturbed']*(not r['all_disturbed'])+len(r['seconds']) for r in rs)}"])
+    say(table(["variant", "s a step", "tokens/s, all of a row", "MB above the models (least to most)", "of the fp32 GEMM peak", "steps disturbed"], lines)); say("")
     lines = []
     for a,b in RATIOS:
         if a in got and b in got:
+            if any(x["all_disturbed"] for x in got[a]+got[b]): lines.append([a, b, "no ratio: other load disturbed every step of a round", ""]); continue
             r = [y/x for x,y in zip(step[a], step[b])]; m = statistics.median(x["memory"] for x in got[a])/max(1, statistics.median(x["memory"] for x in got[b]))
             lines.append([a, b, f"{statistics.median(r):.2f} ({min(r):.2f} to {max(r):.2f})", f"{m:.2f}"])
     say(table(["variant", "against", "times as fast (least to most)", "share of its memory"], lines))
 
 def main(argv=None):
     p = argparse.ArgumentParser(prog="python -m bench.kd", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--shape", choices=SHAPES, default="B"); p.add_argument("--rounds", type=int, default=3); p.add_argument("--steps", type=int, default=5, help="timed steps a round, after two that are not")
-    p.add_argument("--only", help=f"variants, with commas between them: {', '.join(VARIANTS)}"); p.add_argument("--threads", type=int, default=os.cpu_count())
+    p.add_argument("--shape", choices=SHAPES, default="B", help="; ".join(f"{n}: teacher {s.teacher[0]} layers of {s.teacher[1]}, student {s.student[0]} of {s.student[1]}, {s.vocab:,} words" for n,s in SHAPES.items())+" (default: B)")
+    p.add_argument("--rounds", type=int, default=3, help="of each variant (default: 3)"); p.add_argument("--steps", type=int, default=3, help="timed steps a round, after two that are not (default: 3)")
+    p.add_argument("--only", help=f"variants, with commas between them: {', '.join(VARIANTS)}"); p.add_argument("--threads", type=int, default=os.cpu_count(), help="of torch (default: one a core)")
     p.add_argument("--allocator", action="store_true", help="have all variants keep large blocks of memory (glibc), which costs memory and saves page faults"); p.add_argument("--out", help="a file for all that was measured, JSON")
     p.add_argument("--child", help=argparse.SUPPRESS); p.add_argument("--count", action="store_true", help="count matrix products as well: their share of the machine's peak")
     a = p.parse_args(argv)
     if a.child: return child(a.child, a.shape, a.steps, a.count)
-    names = [n.strip() for n in a.only.split(",")] if a.only else list(VARIANTS)
+    names = [n for n in map(str.strip, a.only.split(",")) if n] if a.only is not None else list(VARIANTS)
+    if not names: p.error("--only names no variant")
     for n in names:
         if n not in VARIANTS: p.error(f"there is no variant '{n}'; choose from {', '.join(VARIANTS)}")
-    if a.rounds < 1 or a.steps < 1: p.error("--rounds and --steps are 1 or more")
+    if min(a.rounds, a.steps, a.threads) < 1: p.error("--rounds, --steps and --threads are 1 or more")
+    if any(n.startswith("trl") for n in names) and importlib.util.find_spec("trl") is None: p.error("trl is not installed: pip install -e '.[bench]', or name other variants with --only")
+    out = open(a.out, "w") if a.out else None; print(f"{len(names)*a.rounds} runs, about half a minute each", file=sys.stderr)
     env = os.environ | dict(OMP_NUM_THREADS=str(a.threads), HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
     if a.allocator: env |= dict(MALLOC_MMAP_THRESHOLD_=str(2**33), MALLOC_TRIM_THRESHOLD_=str(2**34), MALLOC_TOP_PAD_=str(2**26))
     got = {n: [] for n in names}
     for r in range(a.rounds):
         for n in names[::-1] if r % 2 else names: got[n].append(measured(n, a.shape, a.steps, a.count and r==0, env)); print(f"round {r+1}, {n}: {statistics.median(got[n][-1]['seconds']):.3f} s", file=sys.stderr)
-    if a.out: open(a.out, "w").write(json.dumps(dict(shape=a.shape, threads=a.threads, allocator=a.allocator, got=got)))
+    if out: out.write(json.dumps(dict(shape=a.shape, threads=a.threads, allocator=a.allocator, got=got)))
     print(f"shape {a.shape}, {a.rounds} rounds of {a.steps} steps, {a.threads} threads on {os.cpu_count()} cores ({platform.processor() or platform.machine()}), fp32 GEMM peak {statistics.median(x['gemm'] for rs in got.values() for x in rs)/1e9:.0f} GFLOP/s{', large blocks kept' if a.allocator else ''}; "
           +", ".join(f"{m} {version(m)}" for m in ("torch","transformers","trl") if m in {"torch","transformers"} or any(n.startswith("trl") for n in names))+"\n")
     report(a.shape, got)

@@ -123,8 +123,9 @@ _AID = """export default { render({ model, el }) {
     panel.addEventListener("keydown", keep); mend(panel); watch = new MutationObserver(() => mend(panel)); watch.observe(panel, { subtree: true, childList: true }); };
   begin(); return () => { watch?.disconnect(); sized.disconnect(); }; } };"""
 
-_HEAR = """const hear = async model => { const m = await model.widget_manager?.get_model?.(model.get("me"));
-  try { await m?._handle_comm_msg({ content: { data: {} } }); } catch { if (!m?.comm) return; const base = Object.getPrototypeOf(Object.getPrototypeOf(m));
+_HEAR = """const hear = async model => { let m; try { m = await model.widget_manager.get_model(model.get("me")); } catch { return; }
+  if (!m?.comm || typeof m._handle_comm_msg !== "function") return;
+  try { await m._handle_comm_msg({ content: { data: {} } }); } catch { const base = Object.getPrototypeOf(Object.getPrototypeOf(m));
     m.comm.on_msg(msg => base._handle_comm_msg.call(m, msg)); m.comm.send({ method: "request_state" }, {}); } };
 """
 
@@ -165,7 +166,7 @@ def _hear_all():
     try: from ipykernel.comm.comm import BaseComm; from ipykernel.kernelbase import Kernel; route = BaseComm._reply_subshell_for
     except (ImportError, AttributeError): return
     def there(self, data, default): alive = [None, *Kernel.instance().shell_channel_thread.manager.list_subshell()]; return next((i for i in (route(self, data, default), default) if i in alive), None)
-    BaseComm._reply_subshell_for = there
+    BaseComm._reply_subshell_for = there    # of every widget in this kernel
 
 def framed(
     children,  # widgets

@@ -24,7 +24,7 @@ _FOLLOW = """const follow = (model, el) => { const figure = () => el.closest(".k
     const [n, left, right, low, high, grey] = model.get("grey"); if (!n) return; const c = Object.assign(document.createElement("canvas"), { width: n, height: n }), at = c.getContext("2d"), to = at.createImageData(n, n);
     grey.forEach((v, i) => { const j = 4*((n-1-i%n)*n+Math.floor(i/n)); to.data.set([255-v, 255-v, 255-v, 255], j); }); at.putImageData(to, 0, 0); const [X, Y] = axes(g, 0), url = c.toDataURL();
     g.querySelectorAll(".heatmaplayer image").forEach(i => { for (const [k, v] of Object.entries({ href: url, x: X.c2p(left), y: Y.c2p(high), width: X.c2p(right)-X.c2p(left), height: Y.c2p(low)-Y.c2p(high) })) i.setAttribute(k, v); }); };
-  model.on("change:lines", bend); };
+  model.on("change:bent", bend); };
 """
 
 # %% ../nbs/14b_drag.ipynb #cc383133
@@ -55,6 +55,7 @@ _PAD = """export default { render({ model, el }) { follow(model, el);
     all.forEach((m, i) => { const d = dots[i], x = c.X(m[1]), y = plane ? c.Y(m[2]) : c.Y(m[0]), s = c.s*m[m.length-1], set = (e, of) => { for (const k in of) e.setAttribute(k, of[k]); };
       set(d.dot, { cx: x, cy: y, r: plane ? 8+16*Math.sqrt(m[0]) : 12, "aria-valuenow": m[1], "aria-valuetext": `weight ${m[0]}, place ${m.slice(1, -1).join(" and ")}, spread ${m[m.length-1]}` }); set(d.end, { cx: x+s, cy: y });
       if (plane) set(d.reach, { cx: x, cy: y, r: s }); else { set(d.reach, { x1: x-s, x2: x+s, y1: y, y2: y }); set(d.stem, { x1: x, x2: x, y1: base, y2: y }); } }); };
+  if (model.get("held")) { model.set("held", false); model.save_changes(); }    // a page that went while a hand was at it
   model.on("change:modes", draw); model.on("change:reach", draw); draw(); } };"""
 _LOOK = """<style>.kdnb-pad{width:100%;display:block;touch-action:none;user-select:none} .kdnb-pad text{font-size:16px;fill:var(--jp-ui-font-color1,#333)} .kdnb-pad .axis{stroke:#999} .kdnb-pad .stem{stroke:#707070;stroke-width:5}
 .kdnb-pad .reach{stroke:#707070;stroke-width:3;fill:rgba(112,112,112,.12)} .kdnb-pad .dot{fill:#444;cursor:grab} .kdnb-pad .dot:focus-visible{outline:3px solid #0072B2} .kdnb-pad .end{fill:#fff;stroke:#444;stroke-width:3;cursor:ew-resize}</style>"""
@@ -63,13 +64,13 @@ _LOOK = """<style>.kdnb-pad{width:100%;display:block;touch-action:none;user-sele
 def _pad():
     import traitlets as t
     class Pad(heard()):
-        "Modes to drag: weight, place (two numbers in a plane) and spread of each; `held` while a hand is at one. What the figure then shows: `lines` (its traces, x, y), `words` under its titles, `grey` (cells a side, left, right, low, high, 0 to 143 of each)"
-        _esm = _FOLLOW+_PAD; lines, words, grey = t.List().tag(sync=True), t.List().tag(sync=True), t.List([0, 0, 0, 0, 0, []]).tag(sync=True); dim, reach, modes, held = t.Int(1).tag(sync=True), t.Float(8.).tag(sync=True), t.List().tag(sync=True), t.Bool(False).tag(sync=True)
+        "Modes to drag: weight, place (two numbers in a plane) and spread of each; `held` while a hand is at one. What the figure then shows: `lines` (its traces, x, y), `words` under its titles, `grey` (cells a side, left, right, low, high, 0 to 143 of each), and `bent`, which counts"
+        _esm = _FOLLOW+_PAD; bent = t.Int(0).tag(sync=True); lines, words, grey = t.List().tag(sync=True), t.List().tag(sync=True), t.List([0, 0, 0, 0, 0, []]).tag(sync=True); dim, reach, modes, held = t.Int(1).tag(sync=True), t.Float(8.).tag(sync=True), t.List().tag(sync=True), t.Bool(False).tag(sync=True)
     return Pad
 
 # %% ../nbs/14b_drag.ipynb #067ce494
 class Bumps:
-    "A mixture to drag, and the bump that each loss makes of it. Can be read and set: `p`, `modes`, `paths`"
+    "A mixture to drag, and the bump that each loss makes of it. Can be read: `p`, `modes`, `paths`; `set` takes another teacher"
     def __init__(self,
         p=None,     # Mixture, on a line or in a plane; default two modes on a line
         losses=SIX, # name -> options, or names
@@ -77,6 +78,10 @@ class Bumps:
         steps=30,   # of each student
     ):
         if p is not None and not isinstance(p, Mixture): raise ValueError(f"the teacher is {p!r}; give a Mixture, such as Mixture([.6, .4], [-3, 3], [.7, .7])")
+        if isinstance(losses, str): losses = losses.split()
+        if not isinstance(losses, (dict, list, tuple)): raise ValueError(f"the losses are {losses!r}; give names, such as 'fkl rkl', or names with options: dict(fkl={{}}, gjsd=dict(beta=.1))")
+        if isinstance(steps, bool) or not isinstance(steps, int): raise ValueError(f"steps is {steps!r}; give a whole number, 1 or more")
+        if start is not None and (not isinstance(start, (list, tuple)) or any(type(x) not in (int, float) for x in start)): raise ValueError(f"the start is {start!r}; give numbers, a place and then a spread, such as [.6, 1.]")
         self.p, self.losses, self.steps = p or Mixture([.6, .4], [-3, 3], [.7, .7]), dict(losses) if isinstance(losses, dict) else {n: {} for n in losses}, steps; dim = self.p.dim
         where = self.p.means; wide = self.p.moments()[1].diagonal().mean().sqrt().item()    # a little to the right of the middle, and a third as wide as all
         self.start = list(start or [*(float(f"{v:.2g}") for v in ((where.amax(0)+where.amin(0))/2+torch.tensor([.1]+[.05]*(dim-1))*(where.amax(0)-where.amin(0))).tolist()), float(f"{wide/3:.2g}")]); self.least = (121, 37)[dim-1]
@@ -105,6 +110,7 @@ class Bumps:
         least=1e-5, # a student ends where a step gains no more
     ):
         "Another teacher, or another place to begin; if they cannot be used, all stays as it is"
+        if p is not None and not isinstance(p, Mixture): raise ValueError(f"the teacher is {p!r}; give a Mixture, such as Mixture([.6, .4], [-3, 3], [.7, .7])")
         p, start = p or self.p, list(start or self.start)
         if p.dim != self.p.dim: raise ValueError(f"the modes stand at {p.dim} number{'s'*(p.dim > 1)} each, and this picture has {self.p.dim}. Make another: Bumps(Mixture(...))")
         self.paths, self.p, self.start = self._fits(p, start, least), p, start
@@ -134,7 +140,7 @@ def _view(self:Bumps):
     self.land = Section(f"Landscape: one loss at every place{' and spread' if self.p.dim==1 else ', for the shape in which its student ends'}, and the path on it", [self.which]); self.land.head.observe(lambda c: c["new"] and a(self._landscape), "expanded")
     self.figure, self.said = _figure(self), w.HTML(); self._show()
     numbers = Section("Numbers: set the modes to the digit, and where each student ends", [w.HBox([self.more, self.less]), *(c.view for c in self.typed.values()), self.said])
-    self.says = w.HTML(small(f"Grey is the teacher. Drag a dot{' (up: more weight)' if self.p.dim==1 else ''}, or the ring beside it (spread); arrow keys, + and - do the same. Every student begins at the same place, which stands under Numbers, and goes downhill from there."))
+    self.says = w.HTML(small(f"Grey is the teacher. Drag a dot{' (up: more weight)' if self.p.dim==1 else ''}, or the handle beside it (spread); arrow keys, + and -{'' if self.p.dim==1 else ', and [ and ] for the weight,'} do the same. Weights are shares of one whole. Every student begins at the same place, which stands under Numbers, and goes downhill from there."))
     board = [self.pad, self.figure] if self.p.dim==1 else [w.HBox([w.Box([self.pad], layout=w.Layout(flex="0 0 32%")), w.Box([self.figure], layout=w.Layout(flex="1", min_width="0", overflow="hidden"))])]
     return framed([w.HTML(_LOOK), self.alert.view, self.says, *board, w.HBox([self.play, self.at]), self.land.view, numbers.view], "modes to drag", "the students, one panel each")
 Bumps.view = functools.cached_property(_view); Bumps.view.__set_name__(Bumps, "view")
@@ -187,7 +193,7 @@ def _bend(self):
     "While a hand waits: what plotly has drawn is bent in the page, at once"
     grey = []
     if self.p.dim==2: x, y, z = self._cells(); dx, dy = float(x[1]-x[0])/2, float(y[1]-y[0])/2; grey = [len(x), float(x[0])-dx, float(x[-1])+dx, float(y[0])-dy, float(y[-1])+dy, (143*z/z.max()).round().astype(int).flatten().tolist()]
-    with self.pad.hold_sync(): self.pad.grey, self.pad.words, self.pad.lines = grey or self.pad.grey, [w.split("<br>") for w in self._words()], [[n, x.round(3).tolist(), y.round(4).tolist()] for n,x,y in self.lines]
+    with self.pad.hold_sync(): self.pad.bent += 1; self.pad.grey, self.pad.words, self.pad.lines = grey or self.pad.grey, [w.split("<br>") for w in self._words()], [[n, x.round(3).tolist(), y.round(4).tolist()] for n,x,y in self.lines]
 
 def _draw(self, hurried=False):
     "What is to be seen; hurried, while a hand waits, as far as the axes allow"

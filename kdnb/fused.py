@@ -47,14 +47,14 @@ def _gjsd(lq, lp, beta=.5, normalize=False):
     a = lp.sub_(lm).mul_(p).sum(-1); b, g = _centred(q, lq.sub_(lm))
     return beta*a+(1-beta)*b, g.mul_(1-beta)
 def _kept(lq, teacher): v = sparse_tokens("fkl", lq, teacher); w = teacher.logp.exp().to(lq.dtype); return v, lq.exp_().mul_(w.sum(-1, keepdim=True)).scatter_add_(-1, teacher.ids, -w)
-def _ce(lq, y): v = -lq.gather(-1, y[:,None])[:,0]; g = lq.exp_(); g[torch.arange(len(y)), y] -= 1; return v, g
+def _ce(lq, y): v = -lq.gather(-1, y[:,None])[:,0]; return v, lq.exp_().scatter_add_(-1, y[:,None], torch.full_like(v, -1)[:,None])
 CLOSED = dict(fkl=_fkl, rkl=_rkl, jsd=_gjsd, gjsd=_gjsd, gkd=_gjsd)
 
 def _in_closed_form(objective, teacher, options):
-    "Whether each term has one; of the weights and words that they are given, nothing else is asked"
-    of = lambda n: {} if n=="jsd" else options.get(n, {})
+    "Whether each term has one, with its options"
+    of = lambda n: {} if n in ("jsd","ce") else options.get(n, {})
     if isinstance(teacher, Sparse): return objective.keys() <= {"ce","fkl"} and not teacher.tail
-    return objective.keys() <= CLOSED.keys() | {"ce"} and all(0 <= of(n).get("beta", .5) <= 1 and not of(n).get("normalize") for n in objective)
+    return objective.keys() <= CLOSED.keys() | {"ce"} and all(of(n).keys() <= ({"beta","normalize"} if CLOSED.get(n) is _gjsd else set()) and 0 <= of(n).get("beta", .5) <= 1 and not of(n).get("normalize") for n in objective)
 
 def _closed_chunk(logits, teacher, y, objective, options, temperature, t_squared):
     "Of a chunk: the weighted sum, each term's sum, and the derivative by the logits. The last term writes over the logits"
@@ -119,8 +119,8 @@ def _fits(h, head, ht, wt, objective, rows):
 def chunk_of(
     head:Tensor, # (vocabulary, width)
 ):               # tokens
-    "Tokens a chunk: at most 256, and on a CPU so few that their logits take less than 32 MB"
-    return 256 if head.device.type != "cpu" else max(16, min(256, 31_500_000//(max(4, head.element_size())*len(head))))
+    "256 tokens a chunk; on a CPU, where the head is at most 256 wide, so few that their logits take 32 MB at most, but 16"
+    return 256 if head.device.type != "cpu" or head.shape[1] > 256 else max(16, min(256, 31_500_000//(max(4, head.element_size())*len(head))))
 
 # %% ../nbs/06c_fused.ipynb #32005040
 def fused(
@@ -170,10 +170,10 @@ def from_logits(
     hidden:Tensor, # (tokens, width)
     head:Tensor,   # (vocabulary, width)
     f,             # f(logits of a chunk, its slice) -> a value at each token
-    chunk:int=0,   # tokens whose logits exist at the same time; 0 is as many as `chunk_of` says
+    chunk:int=256, # tokens whose logits exist at the same time
 ):                 # (tokens,)
     "Whatever can be said of logits at each token, with gradient"
-    return _Each.apply(hidden, head, f, chunk or chunk_of(head))
+    return _Each.apply(hidden, head, f, chunk)
 
 # %% ../nbs/06c_fused.ipynb #2a16b547
 def each_token(
@@ -184,7 +184,7 @@ def each_token(
     teacher_hidden:Tensor=None, # (tokens, teacher width)
     teacher_head:Tensor=None,   # (vocabulary, teacher width)
     temperature:float=1.,       # divides both sides' logits, not those of ce
-    chunk:int=0,                # tokens whose logits exist at the same time; 0 is as many as `chunk_of` says
+    chunk:int=256,              # tokens whose logits exist at the same time
     **options                   # of the divergence
 ):                              # (tokens,) in nats
     "Cross-entropy or a divergence at each token, with gradient"
@@ -199,7 +199,7 @@ def token_logps(
     hidden:Tensor,  # (tokens, width)
     head:Tensor,    # (vocabulary, width)
     targets:Tensor, # (tokens,), the token that follows each
-    chunk:int=0,    # tokens whose logits exist at the same time; 0 is as many as `chunk_of` says
+    chunk:int=256,  # tokens whose logits exist at the same time
 ):                  # (tokens,) in nats
     "What a model gives to the tokens that were said, with gradient"
     return -each_token("ce", hidden, head, targets, chunk=chunk)

@@ -101,5 +101,5 @@ def sparse_tokens(
 
 def _fkl_of_kept(lq, teacher):
     "Forward KL asks a student for the kept words alone; a word that was drawn twice has both its weights"
-    w = teacher.logp.exp().to(lq.dtype); p = (w[...,None,:]*(teacher.ids[...,None]==teacher.ids[...,None,:])).sum(-1) if teacher.ids.shape[-1] < 256 else torch.zeros_like(lq, requires_grad=False).scatter_add(-1, teacher.ids, w).gather(-1, teacher.ids)
+    w = teacher.logp.exp().to(lq.dtype); p = (w[...,None,:]*(teacher.ids[...,None]==teacher.ids[...,None,:])).sum(-1) if teacher.ids.shape[-1]**2 < lq.shape[-1] else torch.zeros_like(lq, requires_grad=False).scatter_add(-1, teacher.ids, w).gather(-1, teacher.ids)
     return (w*(p.log().clamp(min=FLOOR)-lq.gather(-1, teacher.ids))).sum(-1)

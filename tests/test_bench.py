@@ -31,6 +31,28 @@ def test_the_same_loss(monkeypatch):
     by_hand = first_loss("naive", monkeypatch); assert by_hand > 1e-4
     for v in ("kdnb", "kdnb cached"): assert abs(first_loss(v, monkeypatch)-by_hand) < 1e-6*max(1, by_hand), v
 
+def test_trl_has_the_same_loss(libraries, monkeypatch):
+    "Forward KL and Jensen-Shannon of TRL's first step are kdnb's, of the same rows; bf16 is near"
+    import warnings
+    with warnings.catch_warnings(): warnings.simplefilter("ignore"); from trl.experimental.gkd import GKDTrainer
+    def of(v):
+        seen, own = [], GKDTrainer.generalized_jsd_loss
+        with monkeypatch.context() as m: m.setattr(GKDTrainer, "generalized_jsd_loss", staticmethod(lambda *a, **kw: seen.append(x := own(*a, **kw)) or x)); VARIANTS[v](SMALL, 1, lambda: None)
+        return float(seen[0].detach())
+    for a,b,tol in (("kdnb", "trl", 1e-5), ("kdnb jsd", "trl jsd", 1e-5), ("kdnb bf16", "trl bf16", 3e-2)):
+        with monkeypatch.context() as m: mine = first_loss(a, m)
+        assert mine > 1e-5 and abs(of(b)/mine-1) < tol, (a, b, of(b), mine)
+    assert of("trl jsd") < .9*of("trl")
+
+def test_products_are_counted():
+    import torch
+    a, b, c = torch.ones(5, 7), torch.ones(7, 3), torch.ones(5, 3)
+    for f in (lambda: a @ b, lambda: c.addmm_(a, b), lambda: torch.addmm(c, a, b)): assert flops(lambda tick: (tick(), f(), tick()))==2*5*7*3
+
+def test_alternating_order(monkeypatch, capsys):
+    asked = []; monkeypatch.setattr(kd, "measured", lambda n, shape, steps, count, env: asked.append((n, env["OMP_NUM_THREADS"])) or dict(seconds=[1.], memory=1, gemm=1e11, disturbed=0, all_disturbed=False))
+    kd.main(["--only", "naive,kdnb", "--rounds", "2", "--threads", "3"]); assert asked==[(n, "3") for n in ("naive", "kdnb", "kdnb", "naive")] and "| kdnb | naive | 1.00" in capsys.readouterr().out
+
 def test_what_a_cache_saves():
     "In products of matrices, counted: the teacher is not asked again; of top words not even its head"
     of = {v: flops(lambda tick: VARIANTS[v](SMALL, 3, tick)) for v in ("kdnb", "kdnb cached", "kdnb top-32", "naive")}; kept = SMALL.batch*SMALL.answer
@@ -50,10 +72,11 @@ def test_memory_is_counted_from_what_was_built():
 def test_the_tables(capsys):
     got = {n: [dict(seconds=[s, s+.1, s+.2], memory=m, gemm=1e11, disturbed=0, all_disturbed=False, flops=1e10) for s in (t, 2*t)] for n,t,m in (("kdnb", 1., 50), ("trl", 4., 400))}
     kd.report("A", got); out = capsys.readouterr().out
-    assert "| kdnb | 1.600 | 1,280 | 50 | 6% | 0 of 6 |" in out and "| kdnb | trl | 3.79 (3.73 to 3.86) | 0.12 |" in out, out
+    assert "| kdnb | 1.600 | 1,280 | 50 (50 to 50) | 6% | 0 of 6 |" in out and "| kdnb | trl | 3.79 (3.73 to 3.86) | 0.12 |" in out, out
+    got["trl"][0]["all_disturbed"] = True; kd.report("A", got); assert "| kdnb | trl | no ratio" in capsys.readouterr().out
     assert all(a in VARIANTS and b in VARIANTS for a,b in RATIOS)
 
 def test_the_command():
     run = lambda *a: subprocess.run([sys.executable, "-m", "bench.kd", *a], cwd=ROOT, capture_output=True, text=True)
     r = run("--only", "kdbn"); assert r.returncode==2 and "there is no variant 'kdbn'; choose from kdnb," in r.stderr
-    assert run("--rounds", "0").returncode==2 and run("--shape", "Z").returncode==2 and "alternating order" in run("--help").stdout
+    assert run("--rounds", "0").returncode==2 and run("--only", "").returncode==2 and run("--threads", "0").returncode==2 and run("--shape", "Z").returncode==2 and "alternating order" in run("--help").stdout
