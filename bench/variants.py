@@ -6,7 +6,6 @@ LR = 1e-4
 # kdnb
 
 def _kdnb(shape, steps, tick, objective="fkl", options={}, keep="all", precision="fp32", share=0., batches=1, cached=False):
-    import torch
     from datasets import Dataset
     from kdnb.knowledge import feature
     from kdnb.lesson import aids_for
@@ -30,7 +29,7 @@ class Fresh:
 
 # by hand, as a tutorial has it
 
-def naive(shape, steps, tick, objective="fkl"):
+def naive(shape, steps, tick):
     import torch, torch.nn.functional as F
     teacher, student = model(shape, "teacher").eval(), model(shape, "student"); opt = torch.optim.AdamW(student.parameters(), lr=LR); P, C = rows(shape, steps); tick()
     for i in range(steps):

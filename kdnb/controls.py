@@ -123,6 +123,7 @@ _AID = """export default { render({ model, el }) {
     panel.addEventListener("keydown", keep); mend(panel); watch = new MutationObserver(() => mend(panel)); watch.observe(panel, { subtree: true, childList: true }); };
   begin(); return () => { watch?.disconnect(); sized.disconnect(); }; } };"""
 
+# %% ../nbs/14_controls.ipynb #c58e03a1
 _HEAR = """const hear = async model => { let m; try { m = await model.widget_manager.get_model(model.get("me")); } catch { return; }
   if (!m?.comm || typeof m._handle_comm_msg !== "function") return;
   try { await m._handle_comm_msg({ content: { data: {} } }); } catch { const base = Object.getPrototypeOf(Object.getPrototypeOf(m));
@@ -144,6 +145,15 @@ def heard():
     return Heard
 
 @functools.cache
+def _hear_all():
+    "ipykernel 7.4 hands what a page says of a widget to the subshell in which the widget last spoke, and loses it if that has ended with an older page. Only then it goes to whom the page names, or else to the main shell"
+    try: from ipykernel.comm.comm import BaseComm; from ipykernel.kernelbase import Kernel; route = BaseComm._reply_subshell_for
+    except (ImportError, AttributeError): return
+    def there(self, data, default): alive = [None, *Kernel.instance().shell_channel_thread.manager.list_subshell()]; return next((i for i in (route(self, data, default), default) if i in alive), None)
+    BaseComm._reply_subshell_for = there    # of every widget in this kernel
+
+# %% ../nbs/14_controls.ipynb #2ab7d680
+@functools.cache
 def _widgets():
     import traitlets as t
     class Heading(heard()): _esm = _HEAD; title, expanded = t.Unicode("").tag(sync=True), t.Bool(False).tag(sync=True)
@@ -159,14 +169,6 @@ def open_link(
 ):        # HTML
     "A link that opens a file in a tab of its own, where JupyterLab can serve it; elsewhere nothing is seen"
     return f"<a data-path='{html.escape(str(path), quote=True)}' target='_blank' rel='noopener'>{html.escape(text)}</a>"
-
-@functools.cache
-def _hear_all():
-    "ipykernel 7.4 hands what a page says of a widget to the subshell in which the widget last spoke, and loses it if that has ended with an older page. Only then it goes to whom the page names, or else to the main shell"
-    try: from ipykernel.comm.comm import BaseComm; from ipykernel.kernelbase import Kernel; route = BaseComm._reply_subshell_for
-    except (ImportError, AttributeError): return
-    def there(self, data, default): alive = [None, *Kernel.instance().shell_channel_thread.manager.list_subshell()]; return next((i for i in (route(self, data, default), default) if i in alive), None)
-    BaseComm._reply_subshell_for = there    # of every widget in this kernel
 
 def framed(
     children,  # widgets

@@ -195,6 +195,9 @@ def _bend(self):
     if self.p.dim==2: x, y, z = self._cells(); dx, dy = float(x[1]-x[0])/2, float(y[1]-y[0])/2; grey = [len(x), float(x[0])-dx, float(x[-1])+dx, float(y[0])-dy, float(y[-1])+dy, (143*z/z.max()).round().astype(int).flatten().tolist()]
     with self.pad.hold_sync(): self.pad.bent += 1; self.pad.grey, self.pad.words, self.pad.lines = grey or self.pad.grey, [w.split("<br>") for w in self._words()], [[n, x.round(3).tolist(), y.round(4).tolist()] for n,x,y in self.lines]
 
+for f in (_lines, _cells, _words, _ranges, _bend): setattr(Bumps, f.__name__, f)
+
+# %% ../nbs/14b_drag.ipynb #90c3f5e8
 def _draw(self, hurried=False):
     "What is to be seen; hurried, while a hand waits, as far as the axes allow"
     f = self.figure; self.lines = self._lines(); rx, ry = self._ranges()
@@ -234,4 +237,4 @@ def _landscape(self):
             f.layout.title.text = new.layout.title.text
             for axis in ("xaxis", "yaxis"): f.layout[axis].range = new.layout[axis].range
         f.keep()
-for f in (_lines, _cells, _words, _ranges, _bend, _draw, _show, _landscape): setattr(Bumps, f.__name__, f)
+for f in (_draw, _show, _landscape): setattr(Bumps, f.__name__, f)
