@@ -17,12 +17,13 @@ from .live import show_still, ui_mode
 # %% ../nbs/14b_drag.ipynb #7c1f5a30
 _FOLLOW = """const follow = (model, el) => { const figure = () => el.closest(".kdnb")?.querySelector(".js-plotly-plot");
   const axes = (g, k) => [g._fullData[k].xaxis, g._fullData[k].yaxis].map(a => g._fullLayout[a[0]+"axis"+a.slice(1)]);
+  const bytes = v => v.buffer.slice(v.byteOffset, v.byteOffset+v.byteLength), floats = v => Array.from(new Float32Array(bytes(v)));
   const bend = () => { const g = figure(); if (!g?._fullData?.length) return;
-    for (const [traces, x, y] of model.get("lines")) for (const k of traces) { const [X, Y] = axes(g, k), at = (a, b) => X.c2p(a).toFixed(1)+","+Y.c2p(b).toFixed(1), d = "M"+x.map((v, i) => at(v, y[i])).join("L"), of = `.trace${g._fullData[k].uid} path.js-`;
+    for (const [traces, xs, ys] of model.get("lines")) for (const k of traces) { const x = floats(xs), y = floats(ys), [X, Y] = axes(g, k), at = (a, b) => X.c2p(a).toFixed(1)+","+Y.c2p(b).toFixed(1), d = "M"+x.map((v, i) => at(v, y[i])).join("L"), of = `.trace${g._fullData[k].uid} path.js-`;
       g.querySelectorAll(of+"line").forEach(p => p.setAttribute("d", d)); g.querySelectorAll(of+"fill").forEach(p => p.setAttribute("d", `${d}L${at(x.at(-1), 0)}L${at(x[0], 0)}Z`)); }
     model.get("words").forEach((lines, k) => { const now = g.querySelectorAll(`.annotation[data-index="${k}"] tspan.line`); lines.forEach((w, i) => { if (now[i+1]) now[i+1].textContent = w; }); });
     const [n, left, right, low, high, grey] = model.get("grey"); if (!n) return; const c = Object.assign(document.createElement("canvas"), { width: n, height: n }), at = c.getContext("2d"), to = at.createImageData(n, n);
-    grey.forEach((v, i) => { const j = 4*((n-1-i%n)*n+Math.floor(i/n)); to.data.set([255-v, 255-v, 255-v, 255], j); }); at.putImageData(to, 0, 0); const [X, Y] = axes(g, 0), url = c.toDataURL();
+    new Uint8Array(bytes(grey)).forEach((v, i) => { const j = 4*((n-1-i%n)*n+Math.floor(i/n)); to.data.set([255-v, 255-v, 255-v, 255], j); }); at.putImageData(to, 0, 0); const [X, Y] = axes(g, 0), url = c.toDataURL();
     g.querySelectorAll(".heatmaplayer image").forEach(i => { for (const [k, v] of Object.entries({ href: url, x: X.c2p(left), y: Y.c2p(high), width: X.c2p(right)-X.c2p(left), height: Y.c2p(low)-Y.c2p(high) })) i.setAttribute(k, v); }); };
   model.on("change:bent", bend); };
 """
@@ -64,8 +65,8 @@ _LOOK = """<style>.kdnb-pad{width:100%;display:block;touch-action:none;user-sele
 def _pad():
     import traitlets as t
     class Pad(heard()):
-        "Modes to drag: weight, place (two numbers in a plane) and spread of each; `held` while a hand is at one. What the figure then shows: `lines` (its traces, x, y), `words` under its titles, `grey` (cells a side, left, right, low, high, 0 to 143 of each), and `bent`, which counts"
-        _esm = _FOLLOW+_PAD; bent = t.Int(0).tag(sync=True); lines, words, grey = t.List().tag(sync=True), t.List().tag(sync=True), t.List([0, 0, 0, 0, 0, []]).tag(sync=True); dim, reach, modes, held = t.Int(1).tag(sync=True), t.Float(8.).tag(sync=True), t.List().tag(sync=True), t.Bool(False).tag(sync=True)
+        "Modes to drag: weight, place (two numbers in a plane) and spread of each; `held` while a hand is at one. What the figure then shows: `lines` (its traces, x, y as float32), `words` under its titles, `grey` (cells a side, left, right, low, high, a byte of each, 0 to 143), and `bent`, which counts"
+        _esm = _FOLLOW+_PAD; bent = t.Int(0).tag(sync=True); lines, words, grey = t.List().tag(sync=True), t.List().tag(sync=True), t.List([0, 0, 0, 0, 0, b""]).tag(sync=True); dim, reach, modes, held = t.Int(1).tag(sync=True), t.Float(8.).tag(sync=True), t.List().tag(sync=True), t.Bool(False).tag(sync=True)
     return Pad
 
 # %% ../nbs/14b_drag.ipynb #067ce494
@@ -89,9 +90,9 @@ class Bumps:
     @property
     def modes(self): "(weight, place.., spread) of each mode"; return [[round(v, 3) for v in (w, *m, s)] for w,m,s in zip(self.p.weights.tolist(), self.p.means.tolist(), self.p.sds.tolist())]
 
-    def _fits(self, p, start, least=1e-5):
+    def _fits(self, p, start, hurried=False):
         if len(start) != p.dim+1: raise ValueError(f"the start is {start}: give {'a place' if p.dim==1 else 'two numbers for the place'}, then a spread")
-        with one_thread(): return fits(p, self.losses, start[:-1], start[-1], self.steps, rate=.4, cells=self.least, least=least)
+        with one_thread(): return fits(p, self.losses, start[:-1], start[-1], self.steps, rate=.4, cells=self.least, least=1e-4 if hurried else 1e-5, hurried=.03 if hurried else None)
     def still(self, every=2): "The figure of a page without a kernel"; return (race if self.p.dim==1 else plane)(self.p, self.paths, every)
     def table(self):
         "Where each student ended: loss, place, spread, both divergences"
@@ -107,13 +108,13 @@ class Bumps:
     def set(self,
         p=None,     # Mixture with as many numbers a place as before
         start=None, # as before
-        least=1e-5, # a student ends where a step gains no more
+        hurried=False, # a hand waits: students go as far as they come in 30 ms
     ):
         "Another teacher, or another place to begin; if they cannot be used, all stays as it is"
         if p is not None and not isinstance(p, Mixture): raise ValueError(f"the teacher is {p!r}; give a Mixture, such as Mixture([.6, .4], [-3, 3], [.7, .7])")
         p, start = p or self.p, list(start or self.start)
         if p.dim != self.p.dim: raise ValueError(f"the modes stand at {p.dim} number{'s'*(p.dim > 1)} each, and this picture has {self.p.dim}. Make another: Bumps(Mixture(...))")
-        self.paths, self.p, self.start = self._fits(p, start, least), p, start
+        self.paths, self.p, self.start = self._fits(p, start, hurried), p, start
         if "view" in self.__dict__: self._show()
 
 # %% ../nbs/14b_drag.ipynb #12d2f958
@@ -148,7 +149,7 @@ Bumps.view = functools.cached_property(_view); Bumps.view.__set_name__(Bumps, "v
 def _reach(self): return max(6. if self.p.dim==2 else 8., math.ceil(1.3*self.p.means.abs().max().item()))
 def _mixture(self, modes): ws, *ms, ss = zip(*modes); return Mixture(ws, ms[0] if len(ms)==1 else list(zip(*ms)), ss)
 def _dragged(self):
-    try: self.set(self._mixture(self.pad.modes), least=1e-4 if self.pad.held else 1e-5)
+    try: self.set(self._mixture(self.pad.modes), hurried=self.pad.held)
     except ValueError:
         if not self.pad.held: self._hand()    # a hand that holds it is left alone
         raise
@@ -181,7 +182,7 @@ def _lines(self):
         out.append(([k+i if one else k+2*i], *map(num, outline(t.iloc[min(s, len(t)-1)], x if one else None))))
         if not one: out.append(([k+2*i+1], t.mean0.values[:s+1], t.mean1.values[:s+1]))
     return out
-def _cells(self): "In a plane: places along either side, and the teacher's probability there, (places, places)"; x, lp = self.p.cells(self.least); n = int(len(lp)**.5); return x[::n,0].float().numpy(), x[:n,1].float().numpy(), lp.exp().reshape(n, n).float().numpy()
+def _cells(self): "In a plane: places along either side, and the teacher's probability there, (places, places)"; return [v.float().numpy() for v in self.p.shares(61)]
 def _words(self): rows = [t.iloc[min(self.at.value, len(t)-1)] for t in self.paths.values()]; return [(in_nats if self.p.dim==1 else in_lines)(r) for r in rows]
 def _ranges(self):
     "Of the axes: as they are, unless something would be too high or too low in them"
@@ -192,8 +193,8 @@ def _ranges(self):
 def _bend(self):
     "While a hand waits: what plotly has drawn is bent in the page, at once"
     grey = []
-    if self.p.dim==2: x, y, z = self._cells(); dx, dy = float(x[1]-x[0])/2, float(y[1]-y[0])/2; grey = [len(x), float(x[0])-dx, float(x[-1])+dx, float(y[0])-dy, float(y[-1])+dy, (143*z/z.max()).round().astype(int).flatten().tolist()]
-    with self.pad.hold_sync(): self.pad.bent += 1; self.pad.grey, self.pad.words, self.pad.lines = grey or self.pad.grey, [w.split("<br>") for w in self._words()], [[n, x.round(3).tolist(), y.round(4).tolist()] for n,x,y in self.lines]
+    if self.p.dim==2: x, y, z = self._cells(); dx, dy = float(x[1]-x[0])/2, float(y[1]-y[0])/2; grey = [len(x), float(x[0])-dx, float(x[-1])+dx, float(y[0])-dy, float(y[-1])+dy, (143*z/z.max()).round().astype("uint8").tobytes()]
+    with self.pad.hold_sync(): self.pad.bent += 1; self.pad.grey, self.pad.words, self.pad.lines = grey or self.pad.grey, [w.split("<br>") for w in self._words()], [[n, x.astype("float32").tobytes(), y.astype("float32").tobytes()] for n,x,y in self.lines]
 
 for f in (_lines, _cells, _words, _ranges, _bend): setattr(Bumps, f.__name__, f)
 

@@ -156,11 +156,11 @@ def unfolding(
 ):              # figure
     "Every measure over the steps of every student"
     from plotly.subplots import make_subplots
-    fig = make_subplots(2, 3, subplot_titles=[f"<b>{t}</b>" for t in MEASURES.values()], vertical_spacing=.16, horizontal_spacing=.07)
+    fig = make_subplots(2, 3, subplot_titles=[f"<b>{t}</b>" for t in MEASURES.values()], vertical_spacing=.16, horizontal_spacing=.07); thin = dict(type="line", x0=0, x1=1, line=dict(color="#000000", width=1, dash="dot"))
     for k,c in enumerate(MEASURES):
         at = dict(row=k//3+1, col=k%3+1)
         for i,(n,t) in enumerate(table.groupby("name", sort=False)):
             colour, dash, marker = style(n, i); fig.add_scatter(x=t.step, y=t[c], name=label(n), legendgroup=n, showlegend=k==0, mode="lines", line=dict(color=colour, dash=dash, width=3), **at)
-        if truth and c in truth: fig.add_hline(y=truth[c], line=dict(color="#000000", width=1, dash="dot"), **at)
         if c in ("coverage", "precision"): fig.update_yaxes(tickformat=".0%", **at)
-    return fig.update_layout(template="plotly_white", font_size=16, height=620, margin=dict(l=50, r=10, t=90, b=50), hovermode="x", legend=dict(orientation="h", y=1.09, yanchor="bottom", x=0)).update_xaxes(title_text="step", row=2)
+    lines = [dict(thin, xref=f"x{k+1 if k else ''} domain", yref=f"y{k+1 if k else ''}", y0=truth[c], y1=truth[c]) for k,c in enumerate(MEASURES) if truth and c in truth]
+    return fig.update_layout(template="plotly_white", shapes=lines, font_size=16, height=620, margin=dict(l=50, r=10, t=90, b=50), hovermode="x", legend=dict(orientation="h", y=1.09, yanchor="bottom", x=0)).update_xaxes(title_text="step", row=2)

@@ -50,7 +50,7 @@ def test_products_are_counted():
     for f in (lambda: a @ b, lambda: c.addmm_(a, b), lambda: torch.addmm(c, a, b)): assert flops(lambda tick: (tick(), f(), tick()))==2*5*7*3
 
 def test_alternating_order(monkeypatch, capsys):
-    asked = []; monkeypatch.setattr(kd, "measured", lambda n, shape, steps, count, env: asked.append((n, env["OMP_NUM_THREADS"])) or dict(seconds=[1.], memory=1, gemm=1e11, disturbed=0, all_disturbed=False))
+    asked = []; monkeypatch.setattr(kd, "measured", lambda n, shape, steps, flags, env: asked.append((n, env["OMP_NUM_THREADS"])) or dict(seconds=[1.], memory=1, gemm=1e11, disturbed=0, all_disturbed=False))
     kd.main(["--only", "naive,kdnb", "--rounds", "2", "--threads", "3"]); assert asked==[(n, "3") for n in ("naive", "kdnb", "kdnb", "naive")] and "| kdnb | naive | 1.00" in capsys.readouterr().out
 
 def test_what_a_cache_saves():

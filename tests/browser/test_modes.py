@@ -27,9 +27,9 @@ def drag(page, thing, by, steps=12, what=DRAWN):
     waits = [answered(page, what, ".kdnb-pad", "pointermove", lambda: page.mouse.move(x+by*k/steps, y)) for k in range(1, steps+1)]
     assert page.evaluate(NUMBERS) != was; shot(page, f"held-{page.locator('.kdnb').count()}-{steps}-{by}"); page.mouse.up(); return waits
 
-def opened(lab, page, name, make, cell, drawn, kernel="python3"):
+def opened(lab, page, name, make, cell, drawn, kernel="python3", after=""):
     "A notebook whose first cell makes what is to be seen (and shows an empty figure, which brings plotly's code), and whose second shows it"
-    lab.open(page, lab.write(name, make+"\nfrom kdnb.controls import figure_widget\nimport plotly.graph_objects as go\nfigure_widget(go.Figure())", cell, kernel=kernel)); lab.run_cell(page, 0); lab.ran(page, 0); page.locator(".js-plotly-plot .main-svg").first.wait_for(timeout=90_000)
+    lab.open(page, lab.write(name, make+"\nfrom kdnb.controls import figure_widget\nimport plotly.graph_objects as go\nfigure_widget(go.Figure())", cell, after, kernel=kernel)); lab.run_cell(page, 0); lab.ran(page, 0); page.locator(".js-plotly-plot .main-svg").first.wait_for(timeout=90_000)
     began = time.time(); lab.run_cell(page, 1); page.wait_for_function(f"({drawn})() !== ''", timeout=90_000); print(f"{name}, {kernel}: drawn {time.time()-began:.2f} s after its cell was run"); page.locator(".kdnb").first.scroll_into_view_if_needed()
 
 def test_a_mode_is_dragged(lab, page, kernel):
@@ -46,10 +46,11 @@ def test_a_mode_is_dragged(lab, page, kernel):
     s = page.get_by_role("slider", name="step", exact=True); s.focus(); before = page.evaluate(LINE); page.keyboard.press("Home"); wait_until(lambda: page.evaluate(LINE) != before, 30, "the step does nothing")
     shot(page, f"bumps-after-{kernel}"); assert not [e for e in page.errors if "kdnb" in e or "plotly" in e.lower()], page.errors
 
-def test_in_a_plane(lab, page):
-    opened(lab, page, "plane.ipynb", "from kdnb.drag import Bumps\nfrom kdnb.modes import Mixture\nb = Bumps(Mixture([.4, .3, .2, .1], [(-3, 3), (3, 3), (3, -3), (-3, -3)], [.7]*4), dict(fkl={}, rkl={}, jsd={}))", "b", DRAWN)
-    was = page.evaluate(DRAWN); told(drag(page, dots(page).nth(3), 80), "in a plane"); assert page.evaluate(DRAWN) != was
-    page.wait_for_timeout(300); shot(page, "plane")
+@pytest.mark.parametrize("losses, spread", [("fkl rkl jsd", .7), ("", .2)], ids=["three", "six, thin"])
+def test_in_a_plane(lab, page, losses, spread):
+    opened(lab, page, f"plane-{spread}.ipynb", f"from kdnb.drag import SIX, Bumps\nfrom kdnb.modes import Mixture\nb = Bumps(Mixture([.4, .3, .2, .1], [(-3, 3), (3, 3), (3, -3), (-3, -3)], [{spread}]*4), '{losses}' or SIX)", "b", DRAWN)
+    was = page.evaluate(DRAWN); told(drag(page, dots(page).nth(3), 80), f"in a plane, spread {spread}"); assert page.evaluate(DRAWN) != was
+    page.wait_for_timeout(300); shot(page, f"plane-{spread}")
 
 BARS = "() => { const g = document.querySelector('.kdnb .js-plotly-plot'); return g && g._fullData && g._fullData.length ? g._fullData.map(d => Array.from(d.y).join()).join(';')+g._fullLayout.title.text : '' }"
 WORDS = "() => [...document.querySelectorAll('.kdnb .js-plotly-plot .barlayer path')].map(p => p.getAttribute('d')).join()"
@@ -82,7 +83,7 @@ def test_modes_page(tmp_path, page):
 
 def test_losses_unfold(lab, page):
     "Lines of two losses grow while the cell below can be run; Stop stops, Start begins again"
-    lab.open(page, lab.write("unfold.ipynb", "from kdnb.unfold import Unfold", "u = Unfold('fkl rkl', steps=2000, warm=40, every=5, prompts=2, samples=2, student='tiny-xs'); u", "print(6*7)")); lab.run_all(page)
+    opened(lab, page, "unfold.ipynb", "from kdnb.unfold import Unfold\nu = Unfold('fkl rkl', steps=2000, warm=40, every=5, prompts=2, samples=2, student='tiny-xs')", "u", "() => document.querySelector('.kdnb .js-plotly-plot .main-svg') ? 'drawn' : ''", after="print(6*7)"); lab.run_cell(page, 2)
     longest = "() => { const g = document.querySelector('.kdnb .js-plotly-plot'); return g && g.data ? Math.max(0, ...g.data.map(d => d.x ? d.x.length : 0)) : 0 }"
     wait_until(lambda: page.evaluate(longest) > 2, 120, "no line grew"); now = page.evaluate(longest); wait_until(lambda: page.evaluate(longest) > now, 60, "the lines stopped growing"); lab.scroll(page, "42"); shot(page, "unfold")
     lab.scroll(page, page.get_by_role("button", name="Stop", exact=True)).click(); page.locator("[role=status]", has_text="stopped after").wait_for(timeout=30_000)
