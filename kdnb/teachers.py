@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from .recipe import DATA, TEACHERS, TINY_STUDENTS, RecipeError, ensemble_parts, teacher_kind
 from .skills import DataError, hub_reachable
+from .decode import Decoder, Steps, decodes, scores
 from .replies import Reply, clean, request_keys
 
 # %% ../nbs/03_teachers.ipynb #6f1a9273
@@ -113,7 +114,7 @@ def draw(
     "One token a row, by the inverse of the cumulative distribution"
     import torch
     if not temperature > 0: return logits.argmax(-1)
-    c = (logits.float()/temperature).softmax(-1).cumsum(-1)
+    c = (logits.float()-logits.float().amax(-1, keepdim=True)).div_(temperature).exp_().cumsum(-1)    # not divided by its sum: u is multiplied with it
     u = torch.rand(len(c), 1, device=c.device)*c[:,-1:]
     return torch.searchsorted(c, u, right=True)[:,0].clamp(max=c.shape[1]-1)
 
@@ -121,17 +122,14 @@ def _sample(lm, ids, mask, temperature, max_new_tokens, tell=lambda ended, t: No
     import torch
     ends, rows = torch.tensor(sorted(lm.ends), device=ids.device), torch.arange(len(ids), device=ids.device)
     out, done = torch.full((len(ids), max_new_tokens), int(ends[0]), device=ids.device), torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
-    x, pos, cache, head = ids, (mask.cumsum(-1)-1).clamp(min=0), None, lm.words
+    steps, head = (Decoder if decodes(lm.model) else Steps)(lm.model, ids, mask, max_new_tokens), lm.words; h = steps.last
     for t in range(max_new_tokens):
-        o = lm.model.base_model(input_ids=x, attention_mask=mask, position_ids=pos, past_key_values=cache, use_cache=True)
-        x, cache = draw(o.last_hidden_state[:,-1] @ head.T, temperature), o.past_key_values    # two dimensions: with three, torch copies the head once a row
+        x = draw(scores(h, head), temperature)
         out[rows,t] = x; done |= torch.isin(x, ends)
         tell(len(ids)-len(rows)+int(done.sum()), t+1)
-        if done.all(): break
-        if done.float().mean() > .2:
-            keep = (~done).nonzero()[:,0]; cache.batch_select_indices(keep)
-            rows, x, mask, pos, done = rows[keep], x[keep], mask[keep], pos[keep], done[keep]
-        x, mask, pos = x[:,None], torch.cat([mask, mask.new_ones(len(mask), 1)], 1), pos[:,-1:]+1
+        if done.all() or t==max_new_tokens-1: break
+        if done.float().mean() > .2: keep = (~done).nonzero()[:,0]; steps.keep(keep); rows, x, done = rows[keep], x[keep], done[keep]
+        h = steps.step(x)
     return out.tolist()
 
 # %% ../nbs/03_teachers.ipynb #32a292d7

@@ -6,7 +6,7 @@
 __all__ = ['Stopped', 'Run', 'check', 'tune_allocator', 'under_way', 'distill', 'attach']
 
 # %% ../nbs/11_train.ipynb #62134aeb
-import collections, contextlib, copy, errno, importlib.metadata, json, os, platform, shutil, threading, time, traceback
+import collections, contextlib, copy, functools, importlib.metadata, json, os, platform, shutil, threading, time, traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from .recipe import ACROSS, OBJECTIVES, Recipe, RecipeError, derive, ensemble_parts, skill_folder, teacher_gives
@@ -28,6 +28,7 @@ from .align import recode, theirs
 from .vocabularies import in_words_of
 from .evaluate import answers, evaluate, fidelity, glimpse
 from .folder import Meter, RunFolder, checkpoints, load_checkpoint, new_folder, plain, save_checkpoint, whole_rows, write, write_rows
+from .states import full, origin, states, weights_of
 from .loop import TrainingError, adamw, lessons, optimizer_state, on_device, pick_device, pick_precision, trainable
 
 # %% ../nbs/11_train.ipynb #7a9e72ca
@@ -81,42 +82,42 @@ class Run(RunFolder):
     def say(self, state, **more): write(self.folder/"status.json", json.dumps(dict(state=state, **self.meter.to_dict(), **more), indent=1))
 
 # %% ../nbs/11_train.ipynb #9e9551de
-def _gathered(run, at, gather, tensors=None):
-    "A dataset and perhaps tensors of a stage: from the folder, or else gathered now"
+def _gathered(run, at, gather):
+    "A dataset: from the folder, or else gathered now"
     import datasets
-    from safetensors.torch import load_file, save_file
     if not at.is_dir():
         try: rows, e = gather()
         except Exception as x: write_rows(run.folder/"drops.jsonl", getattr(x, "drops", ())); raise
         with new_folder(at) as tmp:
             rows.save_to_disk(tmp); tell_of(tmp, rows, e)
-            if tensors: save_file(tensors(rows), tmp/"teacher.safetensors")
-    return datasets.load_from_disk(str(at)), load_file(at/"teacher.safetensors") if tensors else None
+    return datasets.load_from_disk(str(at))
 
-def _teacher_shows(run, teacher, rows, keep="all", temperature=1., seed=0):
-    "What the teacher shows of each token, as tensors to be written"
-    run.emit(kind="phase", text=f"the teacher shows its distribution on {len(rows)} answers")
-    x = feature(teacher, theirs(rows), on_event=lambda e: run.emit(**e), keep=keeper(teacher.words, keep, temperature, seed))
-    return _tensors(x)
+def _shows_of(w, at, rows, keep="all", **how):
+    "What the teacher shows of each token of some rows: from the folder, from another run's, or shown now"
+    run, mine = w.run, theirs(rows)
+    def shows():
+        run.emit(kind="phase", text=f"the teacher shows its distribution on {len(rows)} answers")
+        return _tensors(feature(w.teacher, mine, on_event=lambda e: run.emit(**e), keep=keeper(w.teacher.words, keep, **how)))
+    of = origin(mine, keep, w.model, w.weights, **how) if w.model else origin(mine, keep, asked=run.recipe.teacher, **how)
+    beside = [p.parent for p in sorted(run.folder.parent.glob("*/knowledge/*/teacher.json"))]
+    return _states(states(at, of, shows if w.model else lambda: _in_words(w, rows, keep, how["temperature"]), beside, lambda text: run.emit(kind="note", text=text)), keep)
 
-def _in_words(w, rows, s):
+def _in_words(w, rows, keep, temperature):
     "What a teacher with other tokens names at each token of the student, likewise"
     skill = load_skill(w.run.recipe.skill, w.run.recipe.data)
     w.run.emit(kind="phase", text=f"what the teacher names at each place of {len(rows)} answers, in the student's tokens")
-    return _tensors(in_words_of(w.student, w.teacher, rows, s.keep, lambda r: r.get("conversation") or skill.messages(r["prompt"]), s.temperature, lambda e: w.run.emit(**e)))
+    return _tensors(in_words_of(w.student, w.teacher, rows, keep, lambda r: r.get("conversation") or skill.messages(r["prompt"]), temperature, lambda e: w.run.emit(**e)))
 
 def _tensors(x): return dict(ids=x.ids.int(), logp=x.logp) if isinstance(x, Sparse) else dict(hidden=x)
 
 def _states(t, keep="all"):
     "Those tensors, as the loop wants them"
-    if t is None: return None
     return t["hidden"] if "hidden" in t else Sparse(t["ids"].long(), t["logp"], keep.startswith("tail"))
 
 def _heldout(w):
     "Held-out rows, and the teacher's states on them"
-    run, of = w.run, w.model and not w.across and (lambda rows: _teacher_shows(w.run, w.teacher, rows))
-    rows, t = _gathered(run, run.folder/"knowledge"/"heldout", lambda: w.elicited(split="heldout"), of)
-    return rows, _states(t)
+    at = w.run.folder/"knowledge"/"heldout"; rows = _gathered(w.run, at, lambda: w.elicited(split="heldout"))
+    return rows, _shows_of(w, at, rows) if w.model and not w.across else None
 
 def _stage_knowledge(w, i, rnd):
     "Rows of a stage, and what the teacher shows of them"
@@ -124,10 +125,9 @@ def _stage_knowledge(w, i, rnd):
     run, s = w.run, w.run.recipe.stages[i]
     def gather():
         with torch.autocast(w.student.device.type, torch.bfloat16, w.precision=="bf16" and "ranking" in s.families): return w.elicited(stage=i, round=rnd)    # log-probabilities as training will read them
-    shows = (lambda rows: _teacher_shows(run, w.teacher, rows, s.keep, s.temperature, derive(run.recipe.seed, "keep", i, rnd))) if w.model else lambda rows: _in_words(w, rows, s)
-    of = shows if s.needs_logits else None
-    rows, t = _gathered(run, run.folder/"knowledge"/f"stage{i}-round{rnd}", gather, of)
-    return rows, _states(t, s.keep)
+    at = run.folder/"knowledge"/f"stage{i}-round{rnd}"; rows = _gathered(run, at, gather)
+    how = {} if s.keep=="all" else dict(temperature=s.temperature, seed=derive(run.recipe.seed, "keep", i, rnd))
+    return rows, _shows_of(w, at, rows, s.keep, **how) if s.needs_logits else None
 
 # %% ../nbs/11_train.ipynb #62ec7679
 def _named_here(s, skill, teacher):
@@ -194,6 +194,8 @@ class _Work:
     step:int=0; state:dict=None; saved:float=0. # where the newest checkpoint stands, its optimiser, and when it was made
     @property
     def model(self): "The teacher, where it is a model"; return self.teacher if isinstance(self.teacher, LM) else None
+    @functools.cached_property
+    def weights(self): return weights_of(self.model)
     @property
     def across(self): "Whether student and teacher read different tokens"; return self.model is not None and not same_tokens(self.student, self.model)
     def read(self, rows): "Rows as the student reads them"; return recode(rows, self.student, self.model, load_skill(self.run.recipe.skill, self.run.recipe.data), lambda e: self.run.emit(**e)) if self.across else rows
@@ -374,7 +376,7 @@ def _meter(run):
 def _explained(e, run, phase):
     "The same error, or one that says what was wrong and what to try"
     text, s = f"{type(e).__name__}: {e}", run.recipe.stages[run.at]
-    if getattr(e, "errno", 0)==errno.ENOSPC or os.strerror(errno.ENOSPC) in text: return TrainingError(f"the disk that holds {run.folder} is full. Free some space, then go on with: kdnb resume {run.folder}; the newest checkpoint is of step {run.last_step}, and steps after it are made again")
+    if full(e): return TrainingError(f"the disk that holds {run.folder} is full. Free some space, then go on with: kdnb resume {run.folder}; the newest checkpoint is of step {run.last_step}, and steps after it are made again")
     if isinstance(e, OSError) and not run.folder.is_dir(): return TrainingError(f"the folder of this run, {run.folder}, has gone while it trained, and its checkpoints with it. The recipe is still here: start again")
     if not (isinstance(e, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text): return e
     tried = f"batch {s.batch//2}" if s.batch > 1 else "max_new_tokens "+str(max(1, s.max_new_tokens//2))
