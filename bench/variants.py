@@ -48,10 +48,10 @@ def _steps(shape, steps, tick, block=BLOCK):
     from kdnb.fused import fused
     from kdnb.knowledge import positions
     from kdnb.teachers import LM
-    t = tokenizer(shape.vocab); teacher, student = (LM(model(shape, w), t, w) for w in ("teacher", "student")); P, C = rows(shape, 4); head = teacher.head.detach()
+    t = tokenizer(shape.vocab); teacher, student = (LM(model(shape, w), t, w) for w in ("teacher", "student")); P, C = rows(shape, 4); C = [[*c, t.eos_token_id] for c in C]; head = teacher.head.detach()    # what is read from a file ends as well
     ids, mask, at, y = positions(P, C)
     with torch.no_grad(): known = torch.cat([teacher.hidden(ids[i:i+shape.batch], mask[i:i+shape.batch])[at[i:i+shape.batch]] for i in range(0, len(ids), shape.batch)])
-    opt = torch.optim.AdamW(student.model.parameters(), lr=LR, betas=(.9, .98), weight_decay=0., fused=True); n = shape.answer
+    opt = torch.optim.AdamW(student.model.parameters(), lr=LR, betas=(.9, .98), weight_decay=0., fused=True); n = shape.answer+1
     for i in range(steps*block+1):
         pick = torch.randperm(len(ids))[:shape.batch]; a = at[pick]; states = torch.cat([known[k*n:(k+1)*n] for k in pick.tolist()])
         loss, _ = fused(student.hidden(ids[pick], mask[pick])[a], student.head, dict(fkl=1.), torch.cat([y[k*n:(k+1)*n] for k in pick.tolist()]), states, head, dict(fkl={}))

@@ -86,9 +86,11 @@ def states(
     say=print, # told in words what was found
 ):             # dict of tensors, mapped from disk
     "What the teacher shows: from the folder, from one beside it, or made now. Raises `RecipeError` if the folder's are another's; a damaged file is made again, and a full disk leaves them in memory"
-    if (about := _about(at)) and about["of"] != of: raise RecipeError(f"{at}: what the teacher shows was kept for something else ({differs(about['of'], of)}). Begin again with fresh=True (--fresh), or put back what was there then")
-    if _whole(at, about): return _mapped(at)
-    if (at/"teacher.safetensors").exists(): say(f"{at/'teacher.safetensors'} is damaged: its checksum is not the one that was written down. It is made again")
+    if (about := _about(at)) and about["of"] != of:
+        if {**about["of"], "precision": ""} != {**of, "precision": ""}: raise RecipeError(f"{at}: what the teacher shows was kept for something else ({differs(about['of'], of)}). Begin again with fresh=True (--fresh), or put back what was there then")
+        say(f"{at}: {differs(about['of'], of)}. What the teacher shows is made again")
+    elif _whole(at, about): return _mapped(at)
+    elif (at/"teacher.safetensors").exists(): say(f"{at/'teacher.safetensors'} is damaged: its checksum is not the one that was written down. It is made again")
     try: found = _take(at, of, beside)
     except OSError as e:
         if not full(e): raise

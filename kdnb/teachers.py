@@ -234,12 +234,13 @@ def head_is_linear(lm):
 
 # %% ../nbs/03_teachers.ipynb #1f58947d
 @contextlib.contextmanager
-def no_bars():
+def no_bars(
+    data=True, # those of datasets as well, which takes a second to load
+):
     "Silence the loading and saving bars of transformers and datasets; our events say more"
-    import datasets.utils as du
     from transformers.utils import logging as tl
-    d, t = not du.are_progress_bars_disabled(), tl.is_progress_bar_enabled()
-    du.disable_progress_bars(); tl.disable_progress_bar()
+    du = importlib.import_module("datasets.utils") if data else None; d, t = du and not du.are_progress_bars_disabled(), tl.is_progress_bar_enabled()
+    du and du.disable_progress_bars(); tl.disable_progress_bar()
     try: yield
     finally: d and du.enable_progress_bars(); t and tl.enable_progress_bar()
 
@@ -269,9 +270,9 @@ def load_lm(
     "A model and its tokenizer, if they can be distilled exactly. No code that comes with a model is run"
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    with no_bars(): tok = AutoTokenizer.from_pretrained(where, trust_remote_code=False, **kw)
+    with no_bars(data=False): tok = AutoTokenizer.from_pretrained(where, trust_remote_code=False, **kw)
     if tok.eos_token_id is None: raise RecipeError(f"{name}: its tokenizer has no end token, so a student would never learn to stop. Set eos_token in tokenizer_config.json")
-    with no_bars(): model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype or torch.float32, trust_remote_code=False, **kw).eval()
+    with no_bars(data=False): model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype or torch.float32, trust_remote_code=False, **kw).eval()
     lm = LM(model, tok, name, notes=notes)
     if not head_is_linear(lm): raise RecipeError(f"{name} ({type(model).__name__}) changes its logits after the head, which this version cannot distil exactly. Choose another model, such as smollm2-135m")
     return lm

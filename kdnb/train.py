@@ -247,7 +247,7 @@ def _load(run):
     if w.model is None and (whole := [s for s in r.stages if s.needs_logits and not s.keep.startswith(("topk:","tail:"))]): raise RecipeError(f"'{whole[0].terms[0]}' compares distributions, and with keep {whole[0].keep} `{r.teacher}` shows none: {getattr(teacher, 'why', 'it has text alone')}")
     if w.across: run.emit(kind="note", text=f"{r.student} reads other tokens than {r.teacher}: the comparison across tokenizers is approximate, and only cross-entropy is measured on held-out answers")
     w.precision, why = pick_precision(r.precision, device, w.student.size)
-    if w.precision=="bf16" and w.model: teacher.model.to(torch.bfloat16)
+    if w.precision=="bf16" and w.model: w.weights; teacher.model.to(torch.bfloat16)    # known as they lie on disk, whatever they are turned into here
     if device=="cpu" and w.student.size > 2e7: tune_allocator()
     write(run.folder/"environment.json", json.dumps(_environment(run, teacher, w.student, device, w.precision, why), indent=1))
     skill, size = load_skill(r.skill, r.data), f"{w.model.size:,} weights" if w.model else "recorded text"

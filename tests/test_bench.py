@@ -44,6 +44,31 @@ def test_trl_has_the_same_loss(libraries, monkeypatch):
         assert mine > 1e-5 and abs(of(b)/mine-1) < tol, (a, b, of(b), mine)
     assert of("trl jsd") < .9*of("trl")
 
+def test_distill_anything_has_the_same_loss(libraries, monkeypatch):
+    "Its first loss is kdnb's, of the same rows; it is told of each step"
+    from distillanything.train import trainer
+    seen, ticks, own = [], [], trainer.kd_loss; monkeypatch.setattr(trainer, "kd_loss", lambda *a, **kw: seen.append(x := own(*a, **kw)) or x)
+    VARIANTS["distill-anything"](SMALL, 3, lambda: ticks.append(1)); assert len(ticks)==4
+    one = Shape(SMALL.teacher, SMALL.student, SMALL.vocab, 3, 5, 7); seen.clear(); VARIANTS["distill-anything"](one, 1, lambda: None)
+    assert abs(float(seen[0].detach())/first_loss("kdnb", monkeypatch)-1) < 1e-5
+
+def test_the_loop_and_its_step_by_hand(monkeypatch):
+    "Both take as many steps, of the same loss"
+    from kdnb import loop
+    ticks, rows_ = [], []; real = loop._update; monkeypatch.setattr(loop, "_update", lambda *a, **kw: rows_.append((e := real(*a, **kw))["loss"]) or e)
+    VARIANTS["kdnb run"](SMALL, 3, lambda: ticks.append(1), block=2); assert len(ticks)==4 and len(rows_)==7
+    by_hand = []; monkeypatch.setattr("kdnb.fused.fused", lambda *a, own=__import__("kdnb.fused").fused.fused, **kw: by_hand.append((x := own(*a, **kw))[0].item()) or x)
+    ticks.clear(); VARIANTS["kdnb by hand"](SMALL, 3, lambda: ticks.append(1), block=2); assert len(ticks)==4 and len(by_hand)==7 and max(abs(a/b-1) for a,b in zip(rows_, by_hand)) < .3
+
+def test_both_samplers_answer():
+    for v in ("kdnb sampler", "hf generate"): ticks = []; VARIANTS[v](SMALL, 2, lambda: ticks.append(1)); assert len(ticks)==3
+
+def test_what_a_person_waits_for(capsys):
+    from bench import start
+    start.main(["--rounds", "1", "--only", "import kdnb"]); out = capsys.readouterr().out; assert "| import kdnb | " in out and float(out.split("| import kdnb | ")[1].split()[0]) < 60
+    for bad in (["--only", "imprt"], ["--rounds", "0"]):
+        with pytest.raises(SystemExit): start.main(bad)
+
 def test_products_are_counted():
     import torch
     a, b, c = torch.ones(5, 7), torch.ones(7, 3), torch.ones(5, 3)
