@@ -43,11 +43,11 @@ def report(shape, got, say=print):
             if any(x["all_disturbed"] for x in got[a]+got[b]): lines.append([a, b, "no ratio: other load disturbed every step of a round", ""]); continue
             r = [y/x for x,y in zip(step[a], step[b])]; m = statistics.median(x["memory"] for x in got[a])/max(1, statistics.median(x["memory"] for x in got[b]))
             lines.append([a, b, f"{statistics.median(r):.2f} ({min(r):.2f} to {max(r):.2f})", f"{m:.2f}"])
-    say(table(["variant", "against", "times as fast (least to most)", "share of its memory"], lines))
+    if lines: say(table(["variant", "against", "times as fast (least to most)", "share of its memory"], lines))
 
 def main(argv=None):
     p = argparse.ArgumentParser(prog="python -m bench.kd", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--shape", choices=SHAPES, default="B", help="; ".join(f"{n}: teacher {s.teacher[0]} layers of {s.teacher[1]}, student {s.student[0]} of {s.student[1]}, {s.vocab:,} words" for n,s in SHAPES.items())+" (default: B)")
+    p.add_argument("--shape", choices=SHAPES, type=lambda v: next((n for n in SHAPES if n.lower()==v.lower()), v), default="B", help="; ".join(f"{n}: teacher {s.teacher[0]} layers of {s.teacher[1]}, student {s.student[0]} of {s.student[1]}, {s.vocab:,} words" for n,s in SHAPES.items())+" (default: B)")
     p.add_argument("--rounds", type=int, default=3, help="of each variant (default: 3)"); p.add_argument("--steps", type=int, default=3, help="timed steps a round, after two that are not (default: 3)")
     p.add_argument("--only", help=f"variants, with commas between them: {', '.join(VARIANTS)}"); p.add_argument("--threads", type=int, default=os.cpu_count(), help="of torch (default: one a core)")
     p.add_argument("--allocator", action="store_true", help="have all variants keep large blocks of memory, as `tune_allocator` of kdnb does: it costs memory and saves page faults"); p.add_argument("--out", help="a file for all that was measured, JSON")
@@ -61,7 +61,9 @@ def main(argv=None):
     if min(a.rounds, a.steps, a.threads) < 1: p.error("--rounds, --steps and --threads are 1 or more")
     for begins,module in (("trl", "trl"), ("distill-anything", "distillanything")):
         if any(n.startswith(begins) for n in names) and importlib.util.find_spec(module) is None: p.error(f"{begins} is not installed: pip install -e '.[bench]', or name other variants with --only")
-    out = open(a.out, "w") if a.out else None; print(f"{len(names)*a.rounds} runs, about half a minute each", file=sys.stderr)
+    try: out = open(a.out, "w") if a.out else None
+    except OSError as e: p.error(f"--out {a.out}: {e.strerror}")
+    print(f"{len(names)*a.rounds} runs, about half a minute each, one and a half of kdnb run and kdnb by hand", file=sys.stderr)
     env = os.environ | dict(OMP_NUM_THREADS=str(a.threads), HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
     got = {n: [] for n in names}
     for r in range(a.rounds):

@@ -19,10 +19,12 @@ class Size:
     def weights(self): "All weights"; return self.body+self.layers*2*self.width+self.width+self.vocab*self.width*(1 if self.tied else 2)
 
 def size_of(
-    config, # a `LlamaConfig`
+    config, # of a model of transformers that is built as a Llama is: three maps in a layer's network, a cache of keys
 ):          # Size
-    "The sizes of a model of transformers"
-    c = config; return Size(c.num_hidden_layers, c.hidden_size, c.intermediate_size, c.num_attention_heads, c.num_key_value_heads, c.head_dim, c.vocab_size, c.tie_word_embeddings)
+    "The sizes of a model"
+    c = config; lacks = [n for n in ("num_hidden_layers","hidden_size","intermediate_size","num_attention_heads","num_key_value_heads") if not hasattr(c, n)]
+    if lacks: raise ValueError(f"{c.model_type} is not built as a Llama is: its configuration has no {', '.join(lacks)}")
+    return Size(c.num_hidden_layers, c.hidden_size, c.intermediate_size, c.num_attention_heads, c.num_key_value_heads, getattr(c, "head_dim", None) or c.hidden_size//c.num_attention_heads, c.vocab_size, c.tie_word_embeddings)
 LLAMA2_70B, LLAMA2_7B = Size(80, 8192, 28672, 64, 8, 128, 32_000), Size(32, 4096, 11008, 32, 32, 128, 32_000) # Touvron et al. 2023, arXiv 2307.09288
 
 # %% ../nbs/16_scale.ipynb #3781528e
@@ -31,10 +33,11 @@ def operations(
     tokens, # of a row: prompt and answer
     answer, # of its answer
     kept="none", # of the teacher: none, states or words
+    again=False, # the student's layers are computed again for the gradient
 ):          # dict of operations a row
     "Products of matrices in a step of distillation"
     read, heads = kept=="none", kept != "words"
-    return {"teacher's layers": 2*teacher.body*tokens*read, "teacher's head": 2*teacher.width*teacher.vocab*answer*heads, "student's layers": 6*student.body*tokens, "student's head": 6*student.width*student.vocab*answer}
+    return {"teacher's layers": 2*teacher.body*tokens*read, "teacher's head": 2*teacher.width*teacher.vocab*answer*heads, "student's layers": (8 if again else 6)*student.body*tokens, "student's head": 6*student.width*student.vocab*answer}
 
 # %% ../nbs/16_scale.ipynb #99c89abf
 def memory(
@@ -54,10 +57,12 @@ def memory(
 def cache(
     teacher, # Size
     tokens,  # of all answers
-    keep="all", # as in a stage: all (in bf16) or topk:K
+    keep="all", # as in a stage: all (in bf16), topk:K, tail:K or sampled:N
 ):           # bytes
-    "What the teacher's states, or its likeliest words, take on disk"
-    return tokens*(2*teacher.width if keep=="all" else 8*int(keep.split(":")[1]))
+    "What the teacher's states, or some of its words, take on disk"
+    kind, _, n = keep.partition(":")
+    if kind not in ("all","topk","tail","sampled") or (kind != "all") != n.isdigit(): raise ValueError(f"keep is {keep!r}; choose all, topk:K, tail:K or sampled:N")
+    return tokens*(2*teacher.width if kind=="all" else 8*(int(n)+(kind=="tail")))
 
 # %% ../nbs/16_scale.ipynb #9396254c
 def plan(
@@ -65,17 +70,19 @@ def plan(
     tokens=10**9, # of all answers
     length=4096, answer=2048, # tokens of a row, and of its answer
     devices=64, peak=989e12, bandwidth=3.35e12, # of each: operations and bytes a second
-    share=.4,     # of the peak
+    share=.4,     # of the peak, and of the bandwidth
     epochs=3,
     together=8, batch=64, # devices that hold one teacher while it writes, and answers it writes at once
 ):                # table: what is kept of the teacher, bytes and hours
     "What a distillation needs, for each way to keep what the teacher shows"
     import pandas as pd
+    if not 0 < answer <= length: raise ValueError(f"answer is {answer}; it is a part of length, which is {length}")
+    if not (0 < share <= 1 and 1 <= together <= devices and batch >= 1): raise ValueError(f"share is {share}, together {together} and batch {batch}; share is above 0 and at most 1, together from 1 to devices ({devices}), batch 1 or more")
     rows, all_, hour = tokens/answer, devices*peak*share, 3600.
-    written = 2*teacher.weights+batch*(length/2)*4*teacher.layers*teacher.keys*teacher.head    # bytes read for a word of each of a batch: the weights, and half a cache of keys and values
-    writes = tokens/(batch*devices/together)*written/(together*bandwidth)/hour; reads = rows*sum(list(operations(teacher, student, length, answer).values())[:1])/all_/hour
+    written = 2*teacher.weights+batch*(length-answer/2)*4*teacher.layers*teacher.keys*teacher.head    # bytes read for a word of each of a batch: the weights, and keys and values of what is there so far
+    writes = tokens/(batch*devices/together)*written/(together*bandwidth*share)/hour; reads = rows*sum(list(operations(teacher, student, length, answer).values())[:1])/all_/hour
     out = []
     for kept,keep in (("none", ""), ("states", "all"), ("words", "topk:32")):
-        of, m = operations(teacher, student, length, answer, kept), memory(teacher, student, devices, tokens=length, kept=kept)
+        of, m = operations(teacher, student, length, answer, kept, again=True), memory(teacher, student, devices, tokens=length, kept=kept)
         out.append({"kept of the teacher": dict(none="nothing", states="its states", words="32 words")[kept], "GB a device": sum(m.values())/1e9, "cache TB": cache(teacher, tokens, keep)/1e12 if keep else 0., "hours: it writes": writes, "it reads": reads*(epochs if kept=="none" else 1), "the student learns": epochs*rows*(sum(of.values())-of["teacher's layers"])/all_/hour})
     return pd.DataFrame(out)

@@ -18,12 +18,14 @@ def _digest(parts):
     return h.hexdigest()[:16]
 
 def weights_of(
-    lm, # `LM`
+    lm, # `LM`, or an ensemble: its parts, their shares, and how they are one
 ):      # 16 hex digits
-    "What a model's weights are, to the bit"
+    "What a model computes with: its weights to the bit, and its configuration"
     import torch
+    if hasattr(lm, "parts"): return _digest(f"{w} {weights_of(p) if hasattr(p, 'model') and p.model is not None else p.name} {lm.fuse}".encode() for w,p in zip(lm.weights, lm.parts))
+    how = {k: v for k,v in lm.model.config.to_dict().items() if k not in ("_name_or_path","dtype","torch_dtype","transformers_version","architectures","use_cache")}
     raw = lambda t: t.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
-    return _digest(x for n,t in sorted(lm.model.state_dict().items()) for x in (f"{n} {tuple(t.shape)}".encode(), memoryview(raw(t))))
+    return _digest(x for n,t in [*sorted(lm.model.state_dict().items())] for x in (f"{n} {tuple(t.shape)} {json.dumps(how, sort_keys=True, default=str)}".encode(), memoryview(raw(t))))
 
 def origin(
     rows,      # dataset with prompt_ids and completion_ids
@@ -63,19 +65,22 @@ def _take(at, of, beside):
     for other in beside:
         if other != at and (about := _about(other)) and about["of"]==of and _whole(other, about):
             tmp = at/"teacher.tmp"; tmp.unlink(missing_ok=True)
-            try: os.link(other/"teacher.safetensors", tmp)
-            except OSError: shutil.copyfile(other/"teacher.safetensors", tmp)
-            os.replace(tmp, at/"teacher.safetensors"); write(at/"teacher.json", json.dumps(about, indent=1)); return other
+            try:
+                try: os.link(other/"teacher.safetensors", tmp)
+                except OSError: shutil.copyfile(other/"teacher.safetensors", tmp)
+                if sha256(tmp)==about["sha256"]: write(at/"teacher.json", json.dumps(about, indent=1)); os.replace(tmp, at/"teacher.safetensors"); return other    # what was looked at may have been replaced meanwhile
+            except OSError: pass    # gone meanwhile, or no room: the teacher is asked
+            tmp.unlink(missing_ok=True)
 
 def _put(at, of, tensors):
     from safetensors.torch import save_file
     tmp = at/"teacher.tmp"
     try:
         save_file(tensors, tmp); about = dict(of=of, sha256=sha256(tmp), bytes=tmp.stat().st_size)
-        os.replace(tmp, at/"teacher.safetensors"); write(at/"teacher.json", json.dumps(about, indent=1))
+        write(at/"teacher.json", json.dumps(about, indent=1)); os.replace(tmp, at/"teacher.safetensors")
     finally: tmp.unlink(missing_ok=True)
 
-def full(e): "Whether an error says that a disk is full"; return getattr(e, "errno", 0)==errno.ENOSPC or os.strerror(errno.ENOSPC) in str(e)
+def full(e): "Whether an error says that a disk is full"; return getattr(e, "errno", 0) in (errno.ENOSPC, errno.EDQUOT) or any(os.strerror(n) in str(e) for n in (errno.ENOSPC, errno.EDQUOT))
 
 # %% ../nbs/10_states.ipynb #bd96cee6
 def states(
@@ -90,11 +95,8 @@ def states(
         if {**about["of"], "precision": ""} != {**of, "precision": ""}: raise RecipeError(f"{at}: what the teacher shows was kept for something else ({differs(about['of'], of)}). Begin again with fresh=True (--fresh), or put back what was there then")
         say(f"{at}: {differs(about['of'], of)}. What the teacher shows is made again")
     elif _whole(at, about): return _mapped(at)
-    elif (at/"teacher.safetensors").exists(): say(f"{at/'teacher.safetensors'} is damaged: its checksum is not the one that was written down. It is made again")
-    try: found = _take(at, of, beside)
-    except OSError as e:
-        if not full(e): raise
-        found = None
+    elif (at/"teacher.safetensors").exists(): say(f"{at/'teacher.safetensors'} is damaged: its checksum is not the one that was written down. It is made again" if about else f"{at/'teacher.safetensors'}: nothing beside it says whose it is. It is made again")
+    found = _take(at, of, beside)
     if found: say(f"what the teacher shows is taken from {found}: it is not asked again"); return _mapped(at)
     tensors = make()
     try: _put(at, of, tensors)

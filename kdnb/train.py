@@ -99,7 +99,7 @@ def _shows_of(w, at, rows, keep="all", **how):
         run.emit(kind="phase", text=f"the teacher shows its distribution on {len(rows)} answers")
         return _tensors(feature(w.teacher, mine, on_event=lambda e: run.emit(**e), keep=keeper(w.teacher.words, keep, **how)))
     of = origin(mine, keep, w.model, w.weights, **how) if w.model else origin(mine, keep, asked=run.recipe.teacher, **how)
-    beside = [p.parent for p in sorted(run.folder.parent.glob("*/knowledge/*/teacher.json"))]
+    beside = [p.parent for p in sorted(run.folder.parent.glob("*/knowledge/*/teacher.json"))] if w.model else []    # what was named to one run is its own
     return _states(states(at, of, shows if w.model else lambda: _in_words(w, rows, keep, how["temperature"]), beside, lambda text: run.emit(kind="note", text=text)), keep)
 
 def _in_words(w, rows, keep, temperature):
