@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from .recipe import DATA, TEACHERS, TINY_STUDENTS, RecipeError, ensemble_parts, teacher_kind
 from .skills import DataError, hub_reachable
-from .decode import Decoder, Steps, decodes, scores
 from .replies import Reply, clean, request_keys
 
 # %% ../nbs/03_teachers.ipynb #6f1a9273
@@ -120,6 +119,7 @@ def draw(
 
 def _sample(lm, ids, mask, temperature, max_new_tokens, tell=lambda ended, t: None):
     import torch
+    from kdnb.decode import Decoder, Steps, decodes, scores
     ends, rows = torch.tensor(sorted(lm.ends), device=ids.device), torch.arange(len(ids), device=ids.device)
     out, done = torch.full((len(ids), max_new_tokens), int(ends[0]), device=ids.device), torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
     steps, head = (Decoder if decodes(lm.model) else Steps)(lm.model, ids, mask, max_new_tokens), lm.words; h = steps.last
