@@ -19,8 +19,10 @@ _FOLLOW = """const follow = (model, el) => { const figure = () => el.closest(".k
   const axes = (g, k) => [g._fullData[k].xaxis, g._fullData[k].yaxis].map(a => g._fullLayout[a[0]+"axis"+a.slice(1)]);
   const bytes = v => v.buffer.slice(v.byteOffset, v.byteOffset+v.byteLength), floats = v => Array.from(new Float32Array(bytes(v)));
   const bend = () => { const g = figure(); if (!g?._fullData?.length) return;
-    for (const [traces, xs, ys] of model.get("lines")) for (const k of traces) { const x = floats(xs), y = floats(ys), [X, Y] = axes(g, k), at = (a, b) => X.c2p(a).toFixed(1)+","+Y.c2p(b).toFixed(1), d = "M"+x.map((v, i) => at(v, y[i])).join("L"), of = `.trace${g._fullData[k].uid} path.js-`;
+    const top = model.get("top"), lower = Y => top ? Y.range[1]/top : 1;
+    for (const [traces, xs, ys] of model.get("lines")) for (const k of traces) { const x = floats(xs), y = floats(ys), [X, Y] = axes(g, k), low = lower(Y), at = (a, b) => X.c2p(a).toFixed(1)+","+Y.c2p(low*b).toFixed(1), d = "M"+x.map((v, i) => at(v, y[i])).join("L"), of = `.trace${g._fullData[k].uid} path.js-`;
       g.querySelectorAll(of+"line").forEach(p => p.setAttribute("d", d)); g.querySelectorAll(of+"fill").forEach(p => p.setAttribute("d", `${d}L${at(x.at(-1), 0)}L${at(x[0], 0)}Z`)); }
+    if (top) g.querySelectorAll(".ytick text").forEach(t => { if (t.textContent !== t.dataset.bent) t.dataset.was = t.textContent; t.textContent = t.dataset.bent = String(+(t.dataset.was/lower(axes(g, 0)[1])).toPrecision(2)); });
     model.get("words").forEach((lines, k) => { const now = g.querySelectorAll(`.annotation[data-index="${k}"] tspan.line`); lines.forEach((w, i) => { if (now[i+1]) now[i+1].textContent = w; }); });
     const [n, left, right, low, high, grey] = model.get("grey"); if (!n) return; const c = Object.assign(document.createElement("canvas"), { width: n, height: n }), at = c.getContext("2d"), to = at.createImageData(n, n);
     new Uint8Array(bytes(grey)).forEach((v, i) => { const j = 4*((n-1-i%n)*n+Math.floor(i/n)); to.data.set([255-v, 255-v, 255-v, 255], j); }); at.putImageData(to, 0, 0); const [X, Y] = axes(g, 0), url = c.toDataURL();
@@ -65,8 +67,8 @@ _LOOK = """<style>.kdnb-pad{width:100%;display:block;touch-action:none;user-sele
 def _pad():
     import traitlets as t
     class Pad(heard()):
-        "Modes to drag: weight, place (two numbers in a plane) and spread of each; `held` while a hand is at one. What the figure then shows: `lines` (its traces, x, y as float32), `words` under its titles, `grey` (cells a side, left, right, low, high, a byte of each, 0 to 143), and `bent`, which counts"
-        _esm = _FOLLOW+_PAD; bent = t.Int(0).tag(sync=True); lines, words, grey = t.List().tag(sync=True), t.List().tag(sync=True), t.List([0, 0, 0, 0, 0, b""]).tag(sync=True); dim, reach, modes, held = t.Int(1).tag(sync=True), t.Float(8.).tag(sync=True), t.List().tag(sync=True), t.Bool(False).tag(sync=True)
+        "Modes to drag: weight, place (two numbers in a plane) and spread of each; `held` while a hand is at one. What the figure then shows: `lines` (its traces, x, y as float32), `words` under its titles, `grey` (cells a side, left, right, low, high, a byte of each, 0 to 143), `top` of the heights on a line, and `bent`, which counts"
+        _esm = _FOLLOW+_PAD; bent = t.Int(0).tag(sync=True); lines, words, grey = t.List().tag(sync=True), t.List().tag(sync=True), t.List([0, 0, 0, 0, 0, b""]).tag(sync=True); top, dim, reach, modes, held = t.Float(0.).tag(sync=True), t.Int(1).tag(sync=True), t.Float(8.).tag(sync=True), t.List().tag(sync=True), t.Bool(False).tag(sync=True)
     return Pad
 
 # %% ../nbs/14b_drag.ipynb #067ce494
@@ -92,7 +94,7 @@ class Bumps:
 
     def _fits(self, p, start, hurried=False):
         if len(start) != p.dim+1: raise ValueError(f"the start is {start}: give {'a place' if p.dim==1 else 'two numbers for the place'}, then a spread")
-        with one_thread(): return fits(p, self.losses, start[:-1], start[-1], self.steps, rate=.4, cells=self.least, least=1e-4 if hurried else 1e-5, hurried=.03 if hurried else None)
+        with one_thread(): return fits(p, self.losses, start[:-1], start[-1], self.steps, cells=self.least, **dict(rate=.8, least=1e-4, hurried=.02) if hurried else dict(rate=.4, least=1e-5))
     def still(self, every=2): "The figure of a page without a kernel"; return (race if self.p.dim==1 else plane)(self.p, self.paths, every)
     def table(self):
         "Where each student ended: loss, place, spread, both divergences"
@@ -108,7 +110,7 @@ class Bumps:
     def set(self,
         p=None,     # Mixture with as many numbers a place as before
         start=None, # as before
-        hurried=False, # a hand waits: students go as far as they come in 30 ms
+        hurried=False, # a hand waits: students go as far as they come in 20 ms, beginning with larger steps
     ):
         "Another teacher, or another place to begin; if they cannot be used, all stays as it is"
         if p is not None and not isinstance(p, Mixture): raise ValueError(f"the teacher is {p!r}; give a Mixture, such as Mixture([.6, .4], [-3, 3], [.7, .7])")
@@ -125,8 +127,8 @@ def _in_words(f):
 
 def _figure(b):
     "The still figure without its frames, as a widget"
-    fig = b.still(every=b.steps); fig.frames = (); fig.layout.sliders = fig.layout.updatemenus = None
-    return figure_widget(fig.update_layout(height=fig.layout.height-180 if b.p.dim==1 else fig.layout.height-90, margin_b=30, uirevision="kept"))
+    fig = b.still(every=None); b.lines = b._lines(); rx, ry = b._ranges()
+    return figure_widget(fig.update_xaxes(range=rx).update_yaxes(range=ry).update_layout(height=fig.layout.height-180 if b.p.dim==1 else fig.layout.height-90, margin_b=30, uirevision="kept"))
 
 def _view(self:Bumps):
     "All widgets; made when it is first asked for"
@@ -139,7 +141,7 @@ def _view(self:Bumps):
     self.play = w.Play(max=self.steps, value=self.steps, interval=100, show_repeat=False); self.link = w.jslink((self.play, "value"), (self.at, "value"))
     self.which, self.ground = w.Dropdown(description="loss", options=[(titled(n, o), n) for n,o in self.losses.items()], value="rkl" if "rkl" in self.losses else next(iter(self.losses))), None; self.which.observe(lambda _: a(self._landscape), "value")
     self.land = Section(f"Landscape: one loss at every place{' and spread' if self.p.dim==1 else ', for the shape in which its student ends'}, and the path on it", [self.which]); self.land.head.observe(lambda c: c["new"] and a(self._landscape), "expanded")
-    self.figure, self.said = _figure(self), w.HTML(); self._show()
+    self.figure, self.said = None, w.HTML(); self.figure = _figure(self); self._say()
     numbers = Section("Numbers: set the modes to the digit, and where each student ends", [w.HBox([self.more, self.less]), *(c.view for c in self.typed.values()), self.said])
     self.says = w.HTML(small(f"Grey is the teacher. Drag a dot{' (up: more weight)' if self.p.dim==1 else ''}, or the handle beside it (spread); arrow keys, + and -{'' if self.p.dim==1 else ', and [ and ] for the weight,'} do the same. Weights are shares of one whole. Every student begins at the same place, which stands under Numbers, and goes downhill from there."))
     board = [self.pad, self.figure] if self.p.dim==1 else [w.HBox([w.Box([self.pad], layout=w.Layout(flex="0 0 32%")), w.Box([self.figure], layout=w.Layout(flex="1", min_width="0", overflow="hidden"))])]
@@ -176,33 +178,33 @@ for f in (_reach, _mixture, _dragged, _released, _typed, _now, _hand, _more, _le
 # %% ../nbs/14b_drag.ipynb #b266d6e6
 def _lines(self):
     "What moves, each as (traces, x, y): on a line the teacher, and each student at the step that is asked for; in a plane the way it came as well"
-    k, s, one = len(self.losses), self.at.value, self.p.dim==1; num = lambda v: v.float().numpy(); out = []
+    k, s, one = len(self.losses), self.at.value, self.p.dim==1; num = lambda v: v.float().numpy(); out = []; self.rows = [t.iloc[min(s, len(t)-1)] for t in self.paths.values()]
     if one: x, lp = self.p.cells(2*self.least); out.append((list(range(k)), num(x[:,0]), num(lp.exp()/(x[1,0]-x[0,0]))))    # drawn smoother than it was fitted
-    for i,t in enumerate(self.paths.values()):
-        out.append(([k+i if one else k+2*i], *map(num, outline(t.iloc[min(s, len(t)-1)], x if one else None))))
+    for i,(row,t) in enumerate(zip(self.rows, self.paths.values())):
+        out.append(([k+i if one else k+2*i], *map(num, outline(row, x if one else None))))
         if not one: out.append(([k+2*i+1], t.mean0.values[:s+1], t.mean1.values[:s+1]))
     return out
 def _cells(self): "In a plane: places along either side, and the teacher's probability there, (places, places)"; return [v.float().numpy() for v in self.p.shares(61)]
-def _words(self): rows = [t.iloc[min(self.at.value, len(t)-1)] for t in self.paths.values()]; return [(in_nats if self.p.dim==1 else in_lines)(r) for r in rows]
+def _words(self): return [(in_nats if self.p.dim==1 else in_lines)(r) for r in self.rows]
 def _ranges(self):
-    "Of the axes: as they are, unless something would be too high or too low in them"
-    r, one, now = self._reach(), self.p.dim==1, self.figure.layout.yaxis.range; high = (now or (0, 0))[1]
+    "Of the axes: as they are while a hand waits, and else unless something would be too high or too low in them"
+    r, one, now = self.pad.reach if self.pad.held else self._reach(), self.p.dim==1, self.figure and self.figure.layout.yaxis.range; high = (now or (0, 0))[1]
     if not one: return (-r, r), (-r, r)
-    top = max(max(self.lines[0][2]), *(1/(2*math.pi*t.cov00.iloc[k])**.5 for t in self.paths.values() for k in (0, -1))); return (-r, r), now if .5*high < top < high else (0, 1.2*top)
+    top = max(float(max(self.lines[0][2])), *(float(1/(2*math.pi*t.cov00.iloc[k])**.5) for t in self.paths.values() for k in (0, -1))); return (-r, r), now if .5*high < top < high else (0, 1.2*top)
 
 def _bend(self):
     "While a hand waits: what plotly has drawn is bent in the page, at once"
     grey = []
     if self.p.dim==2: x, y, z = self._cells(); dx, dy = float(x[1]-x[0])/2, float(y[1]-y[0])/2; grey = [len(x), float(x[0])-dx, float(x[-1])+dx, float(y[0])-dy, float(y[-1])+dy, (143*z/z.max()).round().astype("uint8").tobytes()]
-    with self.pad.hold_sync(): self.pad.bent += 1; self.pad.grey, self.pad.words, self.pad.lines = grey or self.pad.grey, [w.split("<br>") for w in self._words()], [[n, x.astype("float32").tobytes(), y.astype("float32").tobytes()] for n,x,y in self.lines]
+    with self.pad.hold_sync(): self.pad.bent += 1; self.pad.top = self._ranges()[1][1] if self.p.dim==1 else 0.; self.pad.grey, self.pad.words, self.pad.lines = grey or self.pad.grey, [w.split("<br>") for w in self._words()], [[n, x.astype("float32").tobytes(), y.astype("float32").tobytes()] for n,x,y in self.lines]
 
 for f in (_lines, _cells, _words, _ranges, _bend): setattr(Bumps, f.__name__, f)
 
 # %% ../nbs/14b_drag.ipynb #90c3f5e8
 def _draw(self, hurried=False):
-    "What is to be seen; hurried, while a hand waits, as far as the axes allow"
+    "What is to be seen; hurried, while a hand waits, without plotly"
     f = self.figure; self.lines = self._lines(); rx, ry = self._ranges()
-    if hurried and f.layout.xaxis.range==rx and f.layout.yaxis.range==ry: return self._bend()
+    if hurried: return self._bend()
     with f.alone:
         with f.batch_update():
             for traces,x,y in self.lines:
@@ -220,6 +222,10 @@ def _show(self):
     self._draw(self.pad.held)
     if self.pad.held: return
     if self.land.head.expanded: self._landscape()
+    self._say()
+
+def _say(self):
+    "In numbers: the modes, and where each student ended"
     for n,v in self._now().items(): self.typed[n].set(v); self.typed[n].stands = v
     self.said.value = "<div class='kdnb-scroll'>"+self.table().to_html(index=False, border=0, float_format=lambda v: f"{v:.3f}", classes="kdnb-table")+"</div>"
 
@@ -238,4 +244,4 @@ def _landscape(self):
             f.layout.title.text = new.layout.title.text
             for axis in ("xaxis", "yaxis"): f.layout[axis].range = new.layout[axis].range
         f.keep()
-for f in (_draw, _show, _landscape): setattr(Bumps, f.__name__, f)
+for f in (_draw, _show, _say, _landscape): setattr(Bumps, f.__name__, f)

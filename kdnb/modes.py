@@ -7,7 +7,7 @@ __all__ = ['SIX', 'Mixture', 'compares', 'titled', 'size', 'bump', 'walk', 'desc
            'in_nats', 'in_lines', 'frames', 'race', 'landscape', 'ground', 'pull', 'pulls', 'push', 'plane']
 
 # %% ../nbs/13_modes.ipynb #43eb1996
-import inspect, itertools, math, time
+import functools, inspect, itertools, math, time
 import torch
 from torch import Tensor
 from .divergence import TOKENS, log_probs
@@ -105,12 +105,18 @@ def bump(
     z = x-mean[...,None,:]; z = z/A if x.shape[1]==1 else z @ torch.linalg.inv(A).mT; lq = log_probs(sizes-sum(v**2 for v in z.unbind(-1))/2)
     return (lq, z) if units else lq
 
+def _tensors(ats):
+    "Of bumps [mean, A, ..] in lists of numbers: (..., dim) and (..., dim, dim)"
+    m, A, *_ = (torch.tensor(v, dtype=torch.float64) for v in zip(*ats)); return m, A.view(*m.shape, -1)
+
 def _pulls(x, lp, ats, losses, curved, sizes):
-    "For each loss its value at a bump, and how that should move and stretch to lessen it, in its own units"
-    m, A = (torch.stack(v) for v in zip(*ats.values())); lq, z = bump(x, m, A, True, sizes); lq.requires_grad_(); d = [TOKENS[n](lq[i], lp, **losses[n]) for i,n in enumerate(ats)]
+    "For each loss its value at a bump, how far that should go to lessen it, and how to move and stretch, in its own units. What is known of a bump, [mean, A], then grows by KL(p||q) and KL(q||p)"
+    lq, z = bump(x, *_tensors(ats.values()), True, sizes)
+    for at,*kls in zip(ats.values(), TOKENS["fkl"](lq, lp).tolist(), TOKENS["rkl"](lq, lp).tolist()): at += kls
+    lq.requires_grad_(); d = [TOKENS[n](lq[i], lp, **losses[n]) for i,n in enumerate(ats)]
     g = torch.autograd.grad(sum(d), lq)[0][:,None]/torch.tensor([curved[n] for n in ats], dtype=torch.float64)[:,None,None]; q = lq.detach().exp()[:,None]; g = g-q*g.sum(-1, keepdim=True)
-    move, stretch = -(g @ z)[:,0], -((z.mT*g) @ z)
-    return {n: (d[i].item(), move[i], stretch[i]) for i,n in enumerate(ats)}
+    move, stretch = (-g @ z)[:,0], (-(z.mT*g) @ z).flatten(1); far = torch.maximum(move.norm(dim=1), stretch.norm(dim=1))
+    return {n: seen for n,*seen in zip(ats, torch.stack(d).tolist(), far.tolist(), move.tolist(), stretch.tolist())}
 
 # %% ../nbs/13_modes.ipynb #533532e6
 def walk(
@@ -119,31 +125,31 @@ def walk(
     steps,    # at most
     rate=.2,  # of the first step; halved where the value would rise
     least=0., # it ends where a step gains no more than this
-):            # yields places, is sent the value there and the ways to go, tensors, or None to end; returns its path, (at, value) of steps+1 places or fewer
+):            # yields places, is sent the value there, how far the ways lead and the ways, or None to end; returns its path, (at, value) of steps+1 places or fewer
     "Downhill, never further than 0.4 in the units of the ways, and never up"
-    value, *ways = yield at; path = [(at, value)]
+    value, far, *ways = yield at; path = [(at, value)]
     for _ in range(steps):
         for _ in range(12):
-            to = go(at, ways, rate/max(1., *(w.norm().item() for w in ways))); seen = yield to
+            to = go(at, ways, rate/max(1., far)); seen = yield to
             if seen is None: return path
             there, *then = seen
             if there <= value: break
             rate /= 2
         else: break
-        gained, at, value, ways, rate = value-there, to, there, then, min(1.2*rate, .4); path.append((at, value))
+        gained, at, value, (far, *ways), rate = value-there, to, there, then, min(1.2*rate, .4); path.append((at, value))
         if gained <= least: break
     return path
 
 def descend(
     walks, # name -> `walk`
-    look,  # name -> place, to name -> (value, *ways)
-    within=math.inf, # seconds after which all end where they are; never before the eighth look
+    look,  # name -> place, to name -> (value, how far the ways lead, *ways)
+    within=math.inf, # seconds after which all end where they are; never before the sixth look
 ):         # name -> path
     "Take walks side by side"
     until, asked, ends = time.perf_counter()+within, {n: next(w) for n,w in walks.items()}, {}
     for looks in itertools.count():
         if not asked: break
-        seen, asked = look(asked) if looks < 8 or time.perf_counter() < until else dict.fromkeys(asked), {}
+        seen, asked = look(asked) if looks < 6 or time.perf_counter() < until else dict.fromkeys(asked), {}
         for n,x in seen.items():
             try: asked[n] = walks[n].send(x)
             except StopIteration as e: ends[n] = e.value
@@ -164,19 +170,34 @@ def cut(
     x = torch.cartesian_prod(*(s[:,0] for s in sides)).reshape(-1, p.dim); sizes = torch.cartesian_prod(*(s[:,1].log() for s in sides)).reshape(-1, p.dim).sum(-1)
     return x, log_probs(p.log(x)+sizes), sizes
 
+_WAVES = log_probs(torch.stack([(i := torch.arange(32, dtype=torch.float64)).cos(), (2*i).sin()]))
+
+@functools.cache
 def minds(
     loss, **options # of it
 ):                  # True or False
     "Whether a loss changes when some cells are cut in two"
-    i = torch.arange(32, dtype=torch.float64); lq, lp = log_probs(torch.stack([i.cos(), (2*i).sin()])); halves = lambda l: torch.cat([l[:9]-math.log(2), l[:9]-math.log(2), l[9:]])
+    lq, lp = _WAVES; halves = lambda l: torch.cat([l[:9]-math.log(2), l[:9]-math.log(2), l[9:]])
     return not torch.isclose(TOKENS[loss](halves(lq), halves(lp), **options), TOKENS[loss](lq, lp, **options), rtol=1e-9).item()
+
+@functools.cache
+def _size(loss, **options): return size(loss, _WAVES[1], **options)
 
 # %% ../nbs/13_modes.ipynb #03ed0a3e
 def _expm(S):
-    "The exponential of a symmetric (dim, dim) matrix, dim 1 or 2, in closed form: ten times as fast as the general one"
-    if len(S)==1: return S.exp()
-    (a, b), (_, d) = S.tolist(); mid, half = (a+d)/2, math.hypot((a-d)/2, b); s = math.sinh(half)/half if half else 1.; c = math.cosh(half)
-    return math.exp(mid)*torch.tensor([[c+s*(a-mid), s*b], [s*b, c+s*(d-mid)]], dtype=S.dtype)
+    "The exponential of a symmetric matrix, one by one or two by two, as a list of its numbers"
+    if len(S)==1: return [math.exp(S[0])]
+    a, b, _, d = S; mid, half = (a+d)/2, math.hypot((a-d)/2, b); s = math.exp(mid)*(math.sinh(half)/half if half else 1.); c = math.exp(mid)*math.cosh(half)
+    return [c+s*(a-mid), s*b, s*b, c+s*(d-mid)]
+
+def _times(A, B, k):
+    "The product of a (k, k) matrix and one of k rows, all as lists of numbers"
+    w = len(B)//k; return [sum(A[k*i+j]*B[w*j+l] for j in range(k)) for i in range(k) for l in range(w)]
+
+def _go(at, ways, r):
+    "A bump (mean, A) moved and stretched in its own units"
+    (m, A, *_), (move, stretch) = at, ways; k = len(m)
+    return [[a+r*b for a,b in zip(m, _times(A, move, k))], _times(A, _expm([r/2*s for s in stretch]), k)]
 
 def fits(
     p:Mixture,   # the teacher
@@ -201,11 +222,13 @@ def fits(
     if not torch.isfinite(mean).all(): raise ValueError(f"the student begins at {mean.tolist()}; give finite numbers")
     began = time.perf_counter(); uneven = hurried and not any(minds(n, **o) for n,o in losses.items()); x, lp, sizes = cut(p, cells, (mean, sd)) if uneven else (*p.cells(cells, (mean, sd)), 0.)
     if not uneven and sd < .7*(cell := max(v.unique()[:2].diff().item() for v in x.T)): raise ValueError(f"the student begins with standard deviation {sd:g}, and a cell is {cell:.3g} wide: it would see nothing beside itself. Begin with {cell:.2g} or more")
-    begin = mean, sd*torch.eye(p.dim, dtype=torch.float64); go = lambda at, ways, r: (at[0]+r*at[1] @ ways[0], at[1] @ _expm(r/2*ways[1]))
-    curved = {n: size(n, lp, **o) for n,o in losses.items()}; out = {}
-    for n,path in descend({n: walk(begin, go, steps, rate, least) for n in losses}, lambda asked: _pulls(x, lp, asked, losses, curved, sizes), began+hurried-time.perf_counter() if hurried else math.inf).items():
-        way, values = zip(*path); m, A = (torch.stack(t) for t in zip(*way)); lq, cov = bump(x, m, A, sizes=sizes), A @ A.mT; p_ = lp.expand_as(lq)
-        t = out[n] = pd.DataFrame(dict(step=range(len(way)), value=values, kl_pq=TOKENS["fkl"](lq, p_).numpy(), kl_qp=TOKENS["rkl"](lq, p_).numpy(), **{f"mean{k}": m[:,k].numpy() for k in at}, **{f"cov{k}{l}": cov[:,k,l].numpy() for k in at for l in at if k <= l})); t.attrs = dict(title=titled(n, losses[n]))
+    begin = lambda: [mean.tolist(), (sd*torch.eye(p.dim)).flatten().tolist()]
+    curved = {n: _size(n, **o) if uneven else size(n, lp, **o) for n,o in losses.items()}
+    paths = descend({n: walk(begin(), _go, steps, rate, least) for n in losses}, lambda asked: _pulls(x, lp, asked, losses, curved, sizes), began+hurried-time.perf_counter() if hurried else math.inf)
+    ats, values = zip(*itertools.chain(*paths.values())); m, A = _tensors(ats); cov = (A @ A.mT).numpy(); pq, qp = zip(*(a[2:] for a in ats))
+    t = pd.DataFrame(dict(step=[k for path in paths.values() for k in range(len(path))], value=values, kl_pq=pq, kl_qp=qp, **{f"mean{k}": m[:,k].numpy() for k in at}, **{f"cov{k}{l}": cov[:,k,l] for k in at for l in at if k <= l}))
+    ends = [0, *itertools.accumulate(map(len, paths.values()))]; out = {n: t.iloc[a:b].reset_index(drop=True) for n,a,b in zip(paths, ends, ends[1:])}
+    for n,t in out.items(): t.attrs = dict(title=titled(n, losses[n]))
     return out
 
 def fit(p, loss, mean=None, sd=None, steps=60, rate=.2, cells=None, least=1e-9, **options):
@@ -228,17 +251,18 @@ def in_nats(r): "The divergences of a row of `fit`, in words"; return f"KL(p‖q
 def in_lines(r): "The same, one below the other"; return in_nats(r).replace(", ", "<br>")
 
 def frames(fig, paths, draw, every, cols=None, words=in_nats):
-    "Frames, a slider and a Play button: `draw(name, row)` gives the traces that move. It opens at the end, and Play goes there from the start"
+    "Frames, a slider and a Play button, unless `every` is None: `draw(name, row)` gives the traces that move. It opens at the end, and Play goes there from the start"
     import plotly.graph_objects as go
-    last = max(t.step.iloc[-1] for t in paths.values()); steps = sorted({*range(0, last+1, every), last}); row = lambda t, s: t.iloc[min(s, len(t)-1)]
+    last = max(t.step.iloc[-1] for t in paths.values()); row = lambda t, s: t.iloc[min(s, len(t)-1)]
     titles = [a for a in fig.layout.annotations][:len(paths)]; first = len(fig.data)
     text = lambda s: [{**a.to_plotly_json(), "text": f"{title}<br>{words(row(t, s))}"} for a,title,t in zip(titles, _names(paths), paths.values())]+[a.to_plotly_json() for a in fig.layout.annotations[len(paths):]]
     cols = cols or _grid(len(paths))[1]
     for k,(n,t) in enumerate(paths.items()):
         for trace in draw(n, row(t, last)): fig.add_trace(trace, row=k//cols+1, col=k%cols+1)
-    moved = list(range(first, len(fig.data)))
-    fig.frames = [go.Frame(name=str(s), data=[x for n,t in paths.items() for x in draw(n, row(t, s))], traces=moved, layout=dict(annotations=text(s))) for s in steps]
     fig.layout.annotations = text(last)
+    if every is None: return fig
+    moved, steps = list(range(first, len(fig.data))), sorted({*range(0, last+1, every), last})
+    fig.frames = [go.Frame(name=str(s), data=[x for n,t in paths.items() for x in draw(n, row(t, s))], traces=moved, layout=dict(annotations=text(s))) for s in steps]
     go_to = dict(mode="immediate", frame=dict(duration=60, redraw=True), transition=dict(duration=0))
     fig.update_layout(sliders=[dict(active=len(steps)-1, minorticklen=0, ticklen=0, currentvalue=dict(prefix="step ", font_size=16), pad=dict(t=40), x=.12, len=.88, steps=[dict(label=str(s), method="animate", args=[[str(s)], go_to]) for s in steps])],
                       updatemenus=[dict(type="buttons", showactive=False, x=0, y=0, xanchor="left", yanchor="top", pad=dict(t=52), buttons=[dict(label="Play", method="animate", args=[None, go_to])])])
@@ -247,16 +271,16 @@ def frames(fig, paths, draw, every, cols=None, words=in_nats):
 def race(
     p:Mixture, # on a line
     paths,     # name of a loss -> table of `fit`
-    every=2,   # steps from picture to picture
+    every=2,   # steps from picture to picture; None: the last alone
 ):             # figure with frames
     "Students on their way, side by side"
     from plotly.subplots import make_subplots
-    rows, cols = _grid(len(paths)); x, lp = p.cells(201); at, width = x[:,0].tolist(), (x[1,0]-x[0,0]).item()
+    rows, cols = _grid(len(paths)); x, lp = p.cells(201); at, width = x[:,0].float().numpy(), (x[1,0]-x[0,0]).item()
     fig = make_subplots(rows, cols, subplot_titles=_names(paths), shared_yaxes=True, vertical_spacing=.2, horizontal_spacing=.03)
-    for k in range(len(paths)): fig.add_scatter(x=at, y=(lp.exp()/width).tolist(), line_width=0, fill="tozeroy", fillcolor="#C8C8C8", row=k//cols+1, col=k%cols+1, hoverinfo="skip")
+    for k in range(len(paths)): fig.add_scatter(x=at, y=(lp.exp()/width).float().numpy(), line_width=0, fill="tozeroy", fillcolor="#C8C8C8", row=k//cols+1, col=k%cols+1, hoverinfo="skip")
     def draw(n, r):
         import plotly.graph_objects as go
-        return [go.Scatter(x=at, y=outline(r, x)[1].tolist(), mode="lines", line=dict(color=style(n)[0], width=4), name=label(n))]
+        return [go.Scatter(x=at, y=outline(r, x)[1].float().numpy(), mode="lines", line=dict(color=style(n)[0], width=4), name=label(n))]
     fig.update_layout(template="plotly_white", font_size=16, showlegend=False, height=200+220*rows, margin=dict(l=50, r=10, t=60, b=40))
     return frames(fig, paths, draw, every).update_yaxes(range=[0, 1.15*max(lp.exp().max().item()/width, *(1/(2*math.pi*t.cov00.iloc[-1])**.5 for t in paths.values()))])
 
@@ -351,8 +375,8 @@ def plane(
     fig = make_subplots(rows, cols, subplot_titles=_names(paths), shared_yaxes=True, vertical_spacing=.15, horizontal_spacing=.03)
     for k in range(len(paths)): fig.add_heatmap(x=x, y=y, z=grey.T, colorscale=[[0, "#FFFFFF"], [1, "#707070"]], showscale=False, hoverinfo="skip", row=k//cols+1, col=k%cols+1)
     def draw(name, r):
-        ex, ey = outline(r); so_far = paths[name].iloc[:int(r.step)+1]; colour = style(name)[0]
-        return [go.Scatter(x=ex.tolist(), y=ey.tolist(), mode="lines", line=dict(color=colour, width=4)), go.Scatter(x=so_far.mean0.tolist(), y=so_far.mean1.tolist(), mode="lines", line=dict(color=colour, width=2, dash="dot"))]
+        ex, ey = (v.float().numpy() for v in outline(r)); so_far = paths[name].iloc[:int(r.step)+1]; colour = style(name)[0]
+        return [go.Scatter(x=ex, y=ey, mode="lines", line=dict(color=colour, width=4)), go.Scatter(x=so_far.mean0.values, y=so_far.mean1.values, mode="lines", line=dict(color=colour, width=2, dash="dot"))]
     fig.update_layout(template="plotly_white", font_size=16, showlegend=False, height=220+300*rows, margin=dict(l=50, r=10, t=80, b=40))
     far = [r*(e.amax()-e.amin())/2+(e.amax()+e.amin())/2 for r in (-1.1, 1.1) for e in [torch.cat([p.means-3*p.sds[:,None], p.means+3*p.sds[:,None], *(torch.stack(outline(t.iloc[-1])).T for t in paths.values())])]]
     return frames(fig, paths, draw, every, words=in_lines).update_xaxes(range=[float(x) for x in far]).update_yaxes(range=[float(x) for x in far])

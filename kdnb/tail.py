@@ -80,7 +80,8 @@ def learn(
     def look(at):
         z = (Q @ at[0]).requires_grad_(); value = d(z.log_softmax(-1)); g, = torch.autograd.grad(value, z); q = z.detach().softmax(-1); m = Q.T @ q
         L = at[1] = torch.linalg.cholesky((Q.T*q) @ Q - m[:,None]*m + 1e-10*torch.eye(len(m), dtype=torch.float64))    # Fisher information is L L'
-        return value.item(), torch.linalg.solve_triangular(L, -(Q.T @ g)[:,None], upper=False)/unit
+        way = torch.linalg.solve_triangular(L, -(Q.T @ g)[:,None], upper=False)/unit
+        return value.item(), way.norm().item(), way
     go = lambda at, ways, r: [at[0]+r*torch.linalg.solve_triangular(at[1].T, ways[0], upper=True)[:,0], None]
     way = [(at[0], value) for at,value in descend({0: walk([h, None], go, steps, rate, 1e-12)}, lambda asked: {0: look(asked[0])})[0]]
     hs, values = zip(*way); lq = (torch.stack(hs) @ Q.T).log_softmax(-1); lps = lp.expand_as(lq)

@@ -21,11 +21,13 @@ def middle(thing): b = thing.bounding_box(); return b["x"]+b["width"]/2, b["y"]+
 
 NUMBERS = "() => [...document.querySelectorAll('.kdnb .js-plotly-plot .annotation')].map(a => a.textContent).join()"
 
-def drag(page, thing, by, steps=12, what=DRAWN):
+TICK = "() => Math.max(...[...document.querySelectorAll('.kdnb .js-plotly-plot .ytick text')].map(t => +t.textContent))"
+
+def drag(page, thing, by, steps=12, what=DRAWN, after=lambda: None):
     "Hold and move, and after each move wait for the answer: milliseconds. Numbers follow as well"
     was = page.evaluate(NUMBERS); x, y = middle(thing); page.mouse.move(x, y); page.mouse.down()
     waits = [answered(page, what, ".kdnb-pad", "pointermove", lambda: page.mouse.move(x+by*k/steps, y)) for k in range(1, steps+1)]
-    assert page.evaluate(NUMBERS) != was; shot(page, f"held-{page.locator('.kdnb').count()}-{steps}-{by}"); page.mouse.up(); return waits
+    assert page.evaluate(NUMBERS) != was; after(); shot(page, f"held-{page.locator('.kdnb').count()}-{steps}-{by}"); page.mouse.up(); return waits
 
 def opened(lab, page, name, make, cell, drawn, kernel="python3", after=""):
     "A notebook whose first cell makes what is to be seen (and shows an empty figure, which brings plotly's code), and whose second shows it"
@@ -38,6 +40,7 @@ def test_a_mode_is_dragged(lab, page, kernel):
     was = page.evaluate(LINE); told(drag(page, dots(page).nth(1), 60), f"{kernel}, the students follow the hand"); wait_until(lambda: page.evaluate(LINE) != was, 30, "plotly did not draw what the hand left")
     unfold(page, "Numbers"); place = page.get_by_label("places", exact=True); wait_until(lambda: float(place.input_value().strip("[]").split(",")[1]) > 3.1, 30, "the fields did not follow")
     spread = page.get_by_label("spreads", exact=True); page.locator(".kdnb-pad").scroll_into_view_if_needed(); drag(page, page.locator(".kdnb-pad .end").nth(0), 40, 3); wait_until(lambda: float(spread.input_value().strip("[]").split(",")[0]) > .8, 30, "the spread did not follow")
+    high = page.evaluate(TICK); told(drag(page, page.locator(".kdnb-pad .end").nth(0), -75, 6, after=lambda: wait_until(lambda: page.evaluate(TICK) > 1.5*high, 30, "the axis does not say how high it is now")), f"{kernel}, thinner than the axis is high"); wait_until(lambda: float(spread.input_value().strip("[]").split(",")[0]) < .5, 30, "the spread did not follow")
     dots(page).nth(0).focus(); at = place.input_value(); page.keyboard.press("ArrowLeft"); wait_until(lambda: place.input_value() != at, 30, "the keyboard does not move it")
     place.fill("[2, 2]"); place.press("Enter"); page.locator(".kdnb [role=alert]", has_text="stand on one another").wait_for(); assert place.input_value()=="[2, 2]"
     place.fill("[-4, 0.5]"); place.press("Enter"); wait_until(lambda: page.locator(".kdnb [role=alert]").count()==0, 30, "the alert stays")
@@ -49,7 +52,7 @@ def test_a_mode_is_dragged(lab, page, kernel):
 @pytest.mark.parametrize("losses, spread", [("fkl rkl jsd", .7), ("", .2)], ids=["three", "six, thin"])
 def test_in_a_plane(lab, page, losses, spread):
     opened(lab, page, f"plane-{spread}.ipynb", f"from kdnb.drag import SIX, Bumps\nfrom kdnb.modes import Mixture\nb = Bumps(Mixture([.4, .3, .2, .1], [(-3, 3), (3, 3), (3, -3), (-3, -3)], [{spread}]*4), '{losses}' or SIX)", "b", DRAWN)
-    was = page.evaluate(DRAWN); told(drag(page, dots(page).nth(3), 80), f"in a plane, spread {spread}"); assert page.evaluate(DRAWN) != was
+    was = page.evaluate(DRAWN); told(drag(page, dots(page).nth(1), 80), f"in a plane, spread {spread}"); assert page.evaluate(DRAWN) != was
     page.wait_for_timeout(300); shot(page, f"plane-{spread}")
 
 BARS = "() => { const g = document.querySelector('.kdnb .js-plotly-plot'); return g && g._fullData && g._fullData.length ? g._fullData.map(d => Array.from(d.y).join()).join(';')+g._fullLayout.title.text : '' }"
