@@ -12,7 +12,8 @@ lab: .venv/.made
 test: .venv/.made-dev
 	$(PY) tools/sync.py
 	OMP_NUM_THREADS=1 .venv/bin/nbdev-test --n-workers 2 --timing
-	$(PY) -m pytest tests -q --durations 8
+	OMP_NUM_THREADS=1 $(PY) -m pytest tests --ignore tests/browser -q -n 2 --dist worksteal --durations 8
+	$(PY) -m pytest tests/browser -q --durations 8
 
 .venv/.made: constraints.txt settings.ini setup.py pyproject.toml
 	@echo "- making .venv and installing what kdnb needs: about 2 GB, some minutes, once" >&2

@@ -131,6 +131,7 @@ def resume(a):
     _finish(run.train())
 
 def _finish(run):
+    if not run.leads: return    # of several processes one speaks
     if run.state=="done":
         for r in run.samples.head(2).to_dict("records"): print(*(f"  {k:8} {' '.join(str(r[k]).split())[:150]}" for k in ("prompt","teacher","student")), sep="\n", file=sys.stderr)
         print(f"  see more: kdnb report -f {run.folder}", file=sys.stderr)

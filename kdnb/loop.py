@@ -7,8 +7,9 @@ __all__ = ['TrainingError', 'pick_device', 'on_device', 'pick_precision', 'batch
            'optimizer_state', 'lessons']
 
 # %% ../nbs/10_loop.ipynb #597d60ef
-import math
+import math, os
 from .recipe import OBJECTIVES, RecipeError, derive, scheduled
+from .distributed import accelerator, goes_on, processes, shares, together
 from .lesson import Aids, Lesson, own_view, ranked_view, view
 from .reinforce import own_turn
 from .align import theirs
@@ -22,11 +23,11 @@ def pick_device(
     "cuda, then mps, then cpu; or the one asked for, if it is there"
     import torch
     have = dict(cuda=torch.cuda.is_available(), mps=torch.backends.mps.is_available(), cpu=True)
-    if name=="auto": return next(k for k,v in have.items() if v)
-    kind, _, n = name.partition(":")
+    kind, _, n = (next(k for k,v in have.items() if v) if name=="auto" else name).partition(":")
+    if kind=="cuda" and not n and processes()[1] > 1: n = os.environ.get("LOCAL_RANK", "0"); name = f"cuda:{n}"    # one each
     if not have[kind] or (n and int(n) >= torch.cuda.device_count()):
         raise RecipeError(f"device '{name}' is not on this machine; there is {', '.join(k for k,v in have.items() if v)}. Choose auto")
-    return name
+    return kind if name=="auto" else name
 
 # %% ../nbs/10_loop.ipynb #c868e47e
 def on_device(
@@ -36,7 +37,7 @@ def on_device(
     "Which device was taken, and why"
     import torch
     if asked != "auto": return f"{device}, as asked for"
-    what = {"cuda": lambda: torch.cuda.get_device_name(), "mps": lambda: "an Apple GPU"}.get(device)
+    what = {"cuda": lambda: torch.cuda.get_device_name(), "mps": lambda: "an Apple GPU"}.get(device.partition(":")[0])
     return f"{device} ({what()})" if what else f"{device} (no cuda and no mps here)"
 
 # %% ../nbs/10_loop.ipynb #1128b889
@@ -90,6 +91,7 @@ def batches(
     first:int=0, # step to begin with
     hidden=None, # what `feature` gave for the knowledge: one state, or one row of a `Sparse`, for each completion token of all rows
     device="cpu",
+    part=(0, 1), # which part of each batch, of how many
 ):               # yields (step, row numbers, dict of views: data, ranked)
     "The batches of a stage, the student's own answers left out"
     import torch
@@ -97,7 +99,7 @@ def batches(
     for c in theirs(knowledge)["completion_ids"]: starts.append(starts[-1]+len(c))
     ranks = "ranking" in stage.families; reads = any(OBJECTIVES[o][0] in ("SFT","divergence","similarity") or o=="gkd" for o in stage.terms)
     for i in range(first, stage.steps):
-        rows, out = batch_rows(len(P), stage.batch, i, seed), {}
+        rows, out = batch_rows(len(P), stage.batch, i, seed)[part[0]::part[1]], {}
         if reads and ("ce" in stage.terms or not own_turn(seed, i, stage.share)):
             states = None if hidden is None else hidden[torch.cat([torch.arange(starts[r], starts[r+1]) for r in rows])].to(device)
             v = out["data"] = view([P[r] for r in rows], [C[r] for r in rows], device)
@@ -127,11 +129,7 @@ def trainable(
     mine = {} if "bt" in stage.terms else dict(student.model.named_parameters())
     return mine | {f"{k}:{n}": p for k,m in (aids.modules if aids else {}).items() for n,p in m.named_parameters() if p.requires_grad}
 
-def _accelerator(device, precision):
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
-    AcceleratorState._reset_state(reset_partial_state=True)    # a second run in this process may use another precision
-    return Accelerator(cpu=device.type=="cpu", mixed_precision="bf16" if precision=="bf16" else "no")
+
 
 # %% ../nbs/10_loop.ipynb #ac4c73b6
 def adamw(
@@ -160,12 +158,13 @@ def _finite(e, again):
     wrong.touched = again > 0    # ppo steps several times on the same answers
     raise wrong
 
-def _update(lesson, opt, acc, named, event, again, **views):
+def _update(lesson, opt, acc, named, event, again, weights, share, **views):
     "Loss, gradient, step"
-    loss, terms = lesson(**views)
+    loss, terms = lesson({o: w*share[o] for o,w in weights.items()}, **views)
     acc.backward(loss)
     norm = acc.clip_grad_norm_(named.values(), 1.)
-    event = _finite({**event, "loss": loss.item(), **terms, "grad_norm": float(norm)}, again)
+    loss, terms = together(loss.item(), terms, share, acc)
+    event = _finite({**event, "loss": loss, **terms, "grad_norm": float(norm)}, again)
     opt.step(); opt.zero_grad()
     return event
 
@@ -189,20 +188,25 @@ def lessons(
     precision="fp32",  # or bf16
     aids=None,         # as `aids_for` gives it, for stages that need more than rows
 ):                     # yields dict(step, lr, loss, one entry a term, grad_norm, tokens), all of the batch before its last update
-    "Train a student: one event a step. A loss or gradient that is not finite raises `TrainingError` before it touches a weight (ppo's later passes over the same answers excepted)"
+    "Train a student: one event a step; on several processes the same in each. A loss or gradient that is not finite raises `TrainingError` before it touches a weight (ppo's later passes over the same answers excepted)"
     import torch
-    aids = aids or Aids(); named = trainable(student, stage, aids)
-    optimizer, acc = optimizer or adamw(named, stage.lr), _accelerator(student.device, precision)
+    aids = aids or Aids(); named, part = trainable(student, stage, aids), processes()
+    optimizer, acc = optimizer or adamw(named, stage.lr), accelerator(student.device, precision)
     lesson = Lesson(student, stage, teacher_head, aids, torch.bfloat16 if precision=="bf16" else torch.float32)
     lesson, opt = acc.prepare(lesson, optimizer, device_placement=[False, False])
     times = max(stage.options_of(o).get("epochs", 1) for o in stage.terms)
     student.model.train(not stage.families & {"ranking","reinforcement"})    # ratios to what was said before are ratios of the same model: no dropout there
     if first==0 and "ted" in stage.terms: _train_filters(student, knowledge, stage, seed, aids)
-    for i,rows,views in batches(knowledge, stage, seed, first, hidden, student.device):
+    for i,rows,views in batches(knowledge, stage, seed, first, hidden, student.device, part):
+        if not goes_on(acc): return
         if own_turn(seed, i, stage.share):
-            with acc.autocast(): views["own"] = own_view(student, aids, stage, [knowledge[r] for r in rows], derive(seed, "answers", i), teacher_head)    # in the precision of the lesson: the first ratio is 1
+            with acc.autocast(): views["own"] = own_view(student, aids, stage, [knowledge[r] for r in rows], derive(seed, "answers", i, *([part[0]] if part[0] else [])), teacher_head)    # in the precision of the lesson: the first ratio is 1
         torch.manual_seed(derive(seed, "step", i))    # for dropout, where a student has it
         for g in opt.param_groups: g["lr"] = lr_at(stage, i)
         event = dict(step=i+1, lr=lr_at(stage, i))
-        for again in range(times): event = _update(lesson, opt, acc, named, event, again, weights=stage.weights(i), temperature=scheduled(stage.temperature, i, stage.steps), **views)
-        yield {**event, "tokens": sum(len(v.y) for v in views.values())}
+        weights = stage.weights(i); share, tokens = shares(weights, views, rows, acc)
+        for again in range(times): event = _update(lesson, opt, acc, named, event, again, weights, share, temperature=scheduled(stage.temperature, i, stage.steps), **views)
+        try: yield {**event, "tokens": tokens}
+        except GeneratorExit:
+            if i+1 < stage.steps: goes_on(acc, False)    # the others hear that this was the last step
+            raise

@@ -29,6 +29,7 @@ from .vocabularies import in_words_of
 from .evaluate import answers, evaluate, fidelity, glimpse
 from .folder import Meter, RunFolder, checkpoints, load_checkpoint, new_folder, plain, save_checkpoint, whole_rows, write, write_rows
 from .states import full, origin, states, weights_of
+from .distributed import accelerator, check_parts, order, processes
 from .loop import TrainingError, adamw, lessons, optimizer_state, on_device, pick_device, pick_precision, trainable
 
 # %% ../nbs/11_train.ipynb #7a9e72ca
@@ -43,7 +44,8 @@ class Run(RunFolder):
         folder=None,   # of this run; default: named by the recipe's content, in `out`
     ):
         super().__init__(recipe, folder or Path(out)/recipe.run_id)
-        self.sinks, self.meter, self.thread, self.stopping, self.going = list(sinks), Meter(), None, threading.Event(), threading.Event()
+        self.leads = processes()[0]==0    # of several processes the first
+        self.sinks, self.meter, self.thread, self.stopping, self.going = list(sinks) if self.leads else [], Meter(), None, threading.Event(), threading.Event()
         self.going.set(); self.single, self.asked, self.at = False, collections.deque(), -1    # the stage it is at
     def stop(self): "Stop after this step, keeping a checkpoint"; self.stopping.set(); self.going.set()    # in this order: a pause that comes late is not heard
     def pause(self):
@@ -79,7 +81,7 @@ class Run(RunFolder):
     def phase(self, phase, text=""):
         self.meter.enter(phase)
         if text: self.emit(kind="phase", text=text)
-    def say(self, state, **more): write(self.folder/"status.json", json.dumps(dict(state=state, **self.meter.to_dict(), **more), indent=1))
+    def say(self, state, **more): self.leads and write(self.folder/"status.json", json.dumps(dict(state=state, **self.meter.to_dict(), **more), indent=1))
 
 # %% ../nbs/11_train.ipynb #9e9551de
 def _gathered(run, at, gather):
@@ -140,7 +142,7 @@ def check(
     recipe:Recipe, # any
 ):                 # its skill, loaded
     "Refuse what is bound to fail, before a model loads and before a file is written"
-    pick_device(recipe.device)
+    pick_device(recipe.device); check_parts(recipe.stages, processes()[1])
     skill = load_skill(recipe.skill, recipe.data)
     for _,name in ensemble_parts(recipe.teacher)[0] if recipe.teacher.startswith("ensemble:") else [(1., recipe.teacher)]:
         if name.startswith("replay:") and not any(x.said for xs in Replay(name, recipe.data).talks.values() for x in xs) and any(s.needs_logits for s in recipe.stages): raise RecipeError(f"{name} holds no log-probabilities of tokens, which 'keep' wants. Record a server's replies with api.top, or use elicit labeling with objective ce")
@@ -180,7 +182,7 @@ def _same_data(run):
 def _environment(run, teacher, student, device, precision, why):
     import datasets, torch, transformers
     return dict(kdnb=importlib.metadata.version("kdnb"), python=platform.python_version(), torch=torch.__version__, transformers=transformers.__version__, datasets=datasets.__version__,
-                machine=platform.machine(), cores=os.cpu_count(), threads=torch.get_num_threads(), device=device, precision=precision, precision_because=why,
+                machine=platform.machine(), cores=os.cpu_count(), threads=torch.get_num_threads(), device=device, processes=processes()[1], precision=precision, precision_because=why,
                 teacher=teacher.notes, teacher_size=getattr(teacher, "size", None), student_size=student.size, folder=os.getcwd(), files=_sources(run.recipe))
 
 # %% ../nbs/11_train.ipynb #787ba5ac
@@ -240,7 +242,7 @@ def _load(run):
     r = run.recipe; device = pick_device(r.device)
     run.phase("loading", f"loading teacher {r.teacher}")
     teacher = load_teacher(r.teacher, device, on_event=lambda e: run.emit(**e), data=r.data, api=r.api)
-    if "api:" in r.teacher: teacher = Recorded(teacher, run.folder/"replies.jsonl")    # what was answered is not asked for, or paid, again
+    if "api:" in r.teacher and run.leads: teacher = Recorded(teacher, run.folder/"replies.jsonl")    # what was answered is not asked for, or paid, again
     run.phase("loading", f"loading student {r.student}")
     across = all(set(s.terms) <= ACROSS | {"ce"} for s in r.stages)
     w = _Work(run, teacher, load_student(r.student, teacher, r.seed, device, lambda e: run.emit(**e), across), "")
@@ -249,9 +251,9 @@ def _load(run):
     w.precision, why = pick_precision(r.precision, device, w.student.size)
     if w.precision=="bf16" and w.model: w.weights; teacher.model.to(torch.bfloat16)    # known as they lie on disk, whatever they are turned into here
     if device=="cpu" and w.student.size > 2e7: tune_allocator()
-    write(run.folder/"environment.json", json.dumps(_environment(run, teacher, w.student, device, w.precision, why), indent=1))
+    if run.leads: write(run.folder/"environment.json", json.dumps(_environment(run, teacher, w.student, device, w.precision, why), indent=1))
     skill, size = load_skill(r.skill, r.data), f"{w.model.size:,} weights" if w.model else "recorded text"
-    run.emit(kind="note", text=f"teacher {r.teacher} ({size}), student {r.student} ({w.student.size:,} weights), {on_device(r.device, device)}, {w.precision} ({why}); {len(skill.seeds)} prompts to learn from, {len(skill.heldout)} held out")
+    run.emit(kind="note", text=f"teacher {r.teacher} ({size}), student {r.student} ({w.student.size:,} weights), {on_device(r.device, device)}{f', the first of {n} processes' if (n := processes()[1]) > 1 else ''}, {w.precision} ({why}); {len(skill.seeds)} prompts to learn from, {len(skill.heldout)} held out")
     return w
 
 # %% ../nbs/11_train.ipynb #30056d44
@@ -322,15 +324,21 @@ def _aids(w, i, rnd):
     return aids
 
 # %% ../nbs/11_train.ipynb #4f497cae
+def _steps(w, i, rnd, first):
+    "A round of a stage from some step on: its rows, the events to come, and what a checkpoint keeps"
+    r = w.run.recipe; s = r.stages[i]; rows, hidden = _stage_knowledge(w, i, rnd); aids = _aids(w, i, rnd)
+    named = trainable(w.student, s, aids); opt = adamw(named, s.lr, w.state if first else None)
+    return rows, lessons(w.student, rows, s, hidden, w.head, derive(r.seed, "train", i, rnd), first, opt, w.precision, aids), named, opt, aids
+
 def _train_stage(w, i, rnd, began, log):
     "Train one round of a stage, which begins at step `began` of the run"
     run, r = w.run, w.run.recipe; s = r.stages[i]; run.at = i
-    rows, hidden = _stage_knowledge(w, i, rnd); aids = _aids(w, i, rnd)
-    first, told, told_equal, whole, named = max(w.step-began, 0), 0., 0, None, trainable(w.student, s, aids)
-    opt = adamw(named, s.lr, w.state if first else None); keep = lambda at: w.keep(at, named, opt, aids)
+    first, told, told_equal, whole = max(w.step-began, 0), 0., 0, None
+    rows, steps, *kept = _steps(w, i, rnd, first); keep = lambda at: w.keep(at, *kept)
     run.phase("training", f"training by {' + '.join(s.terms)} on {len(rows)} {'prompts' if s.share==1 else 'answers'}, {s.steps-first} steps of {s.batch}")
+    order((i, rnd, began, w.step))
     try:
-        for e in lessons(w.student, rows, s, hidden, w.head, derive(r.seed, "train", i, rnd), first, opt, w.precision, aids):
+        for e in steps:
             if "reward" in e and e["grad_norm"] < 1e-8 and told_equal < rnd+1: told_equal = rnd+1; run.emit(kind="note", text=f"step {began+e['step']}: all answers got the same reward ({e['reward']:g}), so there is nothing to learn from them. If that goes on: a longer warm start, or another judge than {s.judge}")
             at = began+e["step"]; row = {**e, "step": at, "stage": i, "round": rnd}
             if at==w.total or r.evaluation.every and at % r.evaluation.every==0:
@@ -344,6 +352,8 @@ def _train_stage(w, i, rnd, began, log):
     except TrainingError as e:
         if whole and not getattr(e, "touched", False): keep(whole)
         raise
+    except BaseException as e: e.alone = steps.gi_frame is None; raise    # in the midst of a step, in which the other processes still are
+    finally: steps.close()
 
 # %% ../nbs/11_train.ipynb #e5dca880
 def _finish(w):
@@ -386,6 +396,7 @@ def _explained(e, run, phase):
 def _go_through(run):
     "Prepare, train each stage, finish; whatever happens, status.json says it"
     r, f, total = run.recipe, run.folder, sum(s.steps*s.rounds for s in run.recipe.stages)
+    _meet(run)
     try:
         run.say("running", step=run.last_step, total=total); write(f/"recipe.yaml", r.to_yaml())
         w, began = _prepare(run), 0
@@ -405,7 +416,9 @@ def _go_through(run):
         phase = run.meter._at[0]; run.meter.enter(None); e = _explained(e, run, phase)
         with contextlib.suppress(OSError): run.say("failed", step=run.last_step, total=total, error=f"{type(e).__name__}: {e}")    # a full disk, a folder that is gone
         run.emit(kind="failed", text=str(e) or type(e).__name__, trace=traceback.format_exc()); e.told = True
+        if not getattr(e, "alone", False): order()
         raise e
+    order()
     return run
 
 # %% ../nbs/11_train.ipynb #58463136
@@ -447,8 +460,25 @@ def _turn(run):
 
 def _shown(run): run.emit(kind="done", metrics=run.metrics, folder=str(run.folder)); return run
 
+def _meet(run):
+    "Wait until all processes of this run are here"
+    import torch
+    if processes()[1] > 1: accelerator(torch.device(pick_device(run.recipe.device)))
+
+def _along(run, fresh):
+    "What the other processes do: train with the first, stage by stage as it says, and neither ask, write nor measure"
+    if not fresh and run.state=="done": return run
+    with threads_for(run.recipe), no_bars():
+        _meet(run); w = None
+        while (said := order()) is not None:
+            (i, rnd, began, step), w = said, w or _load(run); first = max(step-began, 0)
+            w.step, w.state, w.beside = load_checkpoint(run.folder, w.student) if first else (step, None, {})
+            with contextlib.suppress(TrainingError): collections.deque(_steps(w, i, rnd, first)[1], 0)    # the first process tells it
+    return run
+
 def _train(run, fresh=False):
     "Train when it is this run's turn; it has stood in line since it was asked to"
+    if not run.leads: return _along(run, fresh)
     if run not in _LINE: _stand(run)
     try: return _when_free(run, fresh)
     finally: _leave(run)

@@ -3,12 +3,6 @@ import json
 from pathlib import Path
 import pytest
 
-def test_report_prints_its_path_last(report):
-    assert report.returncode==0, report.stderr
-    assert report.stdout.splitlines()==[str(report.page)] and report.page.is_file() and report.page.is_absolute()
-    for said in ("starting a kernel", "run 1 of 2: forward KL", "run 2 of 2: reverse KL", "training by rkl", "coverage"): assert said in report.stderr, report.stderr
-    assert "Traceback" not in report.stderr and "Warning" not in report.stderr, report.stderr
-
 @pytest.mark.parametrize("words,said", [
     (["report","-p","objectve","rkl"], "Did you mean 'objective'"),
     (["report","-p","teacher","tyni"], "Did you mean 'tiny'"),

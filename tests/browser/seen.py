@@ -1,7 +1,9 @@
 "What a person sees of the panel: its figure, its buttons, its sections, for tests"
 import re, time
+import pytest
 from .lab import said, wait_until
 
+newest_kernel = pytest.mark.parametrize("kernel", ["ipykernel7"], indirect=True) # for what does not hang on how a kernel runs callbacks
 PANEL = "from kdnb.recipe import Recipe\nfrom kdnb.panel import Panel, watch\n"
 SHORT = "Recipe.simple(steps=60, warm=40, samples=4, evaluation=dict(every=20))"
 POINTS = "() => { const g = document.querySelector('.kdnb .js-plotly-plot'); return g && g.data ? Math.max(0, ...g.data.map(d => d.x ? d.x.length : 0)) : 0 }"

@@ -2,7 +2,7 @@
 import time
 import pytest
 from .lab import shot, wait_until
-from .seen import unfold
+from .seen import newest_kernel, unfold
 pytestmark = pytest.mark.browser
 
 LINE = "() => { const g = document.querySelector('.kdnb .js-plotly-plot'); return g && g._fullData && g._fullData.length ? Array.from(g._fullData.at(-1).y).map(v => Math.round(1e6*v)).join() : '' }"
@@ -58,6 +58,7 @@ def test_in_a_plane(lab, page, losses, spread):
 BARS = "() => { const g = document.querySelector('.kdnb .js-plotly-plot'); return g && g._fullData && g._fullData.length ? g._fullData.map(d => Array.from(d.y).join()).join(';')+g._fullLayout.title.text : '' }"
 WORDS = "() => [...document.querySelectorAll('.kdnb .js-plotly-plot .barlayer path')].map(p => p.getAttribute('d')).join()"
 
+@newest_kernel
 def test_along_a_text(lab, page, kernel):
     "A click on a word, the keyboard, another text, and a text that cannot be read"
     opened(lab, page, "along.ipynb", "from kdnb.along import Along\na = Along('tiny')", "a", WORDS, kernel); words = page.locator(".kdnb-strip[role=listbox] span"); shot(page, f"along-{kernel}")

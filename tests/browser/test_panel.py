@@ -52,6 +52,7 @@ def made(tmp_path_factory):
     done, state, part, how = subprocess.run([sys.executable, "-c", MAKE], cwd=at, capture_output=True, text=True, check=True).stdout.split()
     assert (state, how)==("done", "stopped"); return at/"runs", done, part
 
+@newest_kernel
 def test_choosing(lab, page, made, kernel):
     "By keyboard: what a choice changes, what is hidden and why, what is off and why; the recipe's text; runs on disk"
     runs, done, part = made; shutil.copytree(runs, lab.root/"runs"); shown(lab, page, "c.ipynb", f"panel = Panel({SHORT}, 'runs')", kernel)
@@ -130,6 +131,7 @@ def test_the_last_figure_stays(lab, page, kernel):
 
 EVIL = "<img src=x onerror=window.evil=1>"
 
+@newest_kernel
 def test_model_text_is_text(lab, page, made, kernel):
     "What a model says, and what a folder is called, is shown as it is and never acts: panel, watch, report"
     runs, done, part = made; shutil.copytree(runs, lab.root/"runs"); at = lab.root/"runs"/done
@@ -152,6 +154,7 @@ def test_model_text_is_text(lab, page, made, kernel):
     panel.get_by_text(EVIL).first.wait_for(); assert page.evaluate("typeof window.evil")=="undefined" and page.locator(".kdnb img").count()==0
     page.goto(f"file://{report}"); page.locator(".js-plotly-plot .main-svg").first.wait_for(); assert page.locator("td", has_text=EVIL).count() and page.evaluate("typeof window.evil")=="undefined" and page.locator("img[onerror]").count()==0; shot(page, "panel-evil-report", full=True)
 
+@newest_kernel
 def test_for_everybody(lab, page, made, kernel):
     "Keyboard and screen reader; grey, and without red and green; a projector and a narrow window"
     runs, done, part = made; shutil.copytree(runs, lab.root/"runs"); shown(lab, page, "a.ipynb", f"panel = Panel({done!r})", kernel); said(page, "^done: .* nats a token")

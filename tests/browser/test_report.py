@@ -1,7 +1,13 @@
-"The report in a real Chromium"
+"The report as a command, and its page in a real Chromium"
 import pytest
 from .lab import shot
 pytestmark = pytest.mark.browser
+
+def test_report_prints_its_path_last(report):
+    assert report.returncode==0, report.stderr
+    assert report.stdout.splitlines()==[str(report.page)] and report.page.is_file() and report.page.is_absolute()
+    for said in ("starting a kernel", "run 1 of 2: forward KL", "run 2 of 2: reverse KL", "training by rkl", "coverage"): assert said in report.stderr, report.stderr
+    assert "Traceback" not in report.stderr and "Warning" not in report.stderr, report.stderr
 
 def test_report_offline(report, page):
     page.context.set_offline(True)

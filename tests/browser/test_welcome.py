@@ -3,6 +3,7 @@ import json, re
 import pytest
 from conftest import short_recipe, short_welcome
 from .lab import loopback_only, shot, wait_until
+from .seen import newest_kernel
 pytestmark = pytest.mark.browser
 
 def states(lab): return sorted(json.loads(p.read_text())["state"] for p in (lab.root/"runs").glob("*/status.json"))
@@ -22,6 +23,7 @@ def test_welcome_distils_live(lab, page, kernel):
     button("Resume").click(); grew(a)
     button("Stop").click(); said("kdnb resume"); assert button("Stop").is_disabled() and states(lab)==["stopped"]
 
+@newest_kernel
 def test_welcome_to_the_end(lab, page, kernel):
     "Both runs, shortened here, one by Start and one by its cell; then the cells below compare them, and the student answers"
     (lab.root/"short.ipynb").write_text(short_welcome().replace('recipe = \\"\\"', 'recipe = \\"short.yaml\\"')); (lab.root/"short.yaml").write_text(short_recipe().to_yaml())
