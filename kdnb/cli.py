@@ -127,7 +127,7 @@ def resume(a):
     from kdnb.report import Terminal
     from kdnb.train import attach
     run = attach(a.run, a.o, [Terminal()]); run.recipe = _with_cost(run.recipe, a)
-    if run.state=="done": print("this run is already done", file=sys.stderr)
+    if run.state=="done" and run.leads: print("this run is already done", file=sys.stderr)
     _finish(run.train())
 
 def _finish(run):
@@ -292,16 +292,26 @@ def parser():
     return p
 
 # %% ../nbs/17_cli.ipynb #78d24d16
+def _alone(a):
+    "What several processes cannot do together"
+    from kdnb.distributed import processes
+    if processes()[1] > 1 and a.call not in (distill, resume): raise ValueError(f"{processes()[1]} processes were launched, and only `kdnb distill` and `kdnb resume` are for several. Run this one without a launcher")
+
+def _said_by_the_first(e):
+    from kdnb.distributed import RecipeError, processes
+    return isinstance(e, RecipeError) and processes()[0] > 0
+
 def main(
     argv=None, # words; default those of the command line
 ):             # exit code
     "The command `kdnb`"
     a = parser().parse_args(argv)
     _quiet()
-    try: a.call(a); return 0
+    try: _alone(a); a.call(a); return 0
     except KeyboardInterrupt: print("interrupted", file=sys.stderr); return 130
     except Exception as e:
         if os.environ.get("KDNB_DEBUG"): raise
+        if _said_by_the_first(e): return 2
         known = isinstance(e, (ValueError, RuntimeError, OSError))
         print(f"error: {e}" if known else f"error: {type(e).__name__}: {e}. This is not your input's fault alone; KDNB_DEBUG=1 shows where it happened", file=sys.stderr); return 2
 

@@ -22,7 +22,7 @@ _FOLLOW = """const follow = (model, el) => { const figure = () => el.closest(".k
     const top = model.get("top"), lower = Y => top ? Y.range[1]/top : 1;
     for (const [traces, xs, ys] of model.get("lines")) for (const k of traces) { const x = floats(xs), y = floats(ys), [X, Y] = axes(g, k), low = lower(Y), at = (a, b) => X.c2p(a).toFixed(1)+","+Y.c2p(low*b).toFixed(1), d = "M"+x.map((v, i) => at(v, y[i])).join("L"), of = `.trace${g._fullData[k].uid} path.js-`;
       g.querySelectorAll(of+"line").forEach(p => p.setAttribute("d", d)); g.querySelectorAll(of+"fill").forEach(p => p.setAttribute("d", `${d}L${at(x.at(-1), 0)}L${at(x[0], 0)}Z`)); }
-    if (top) g.querySelectorAll(".ytick text").forEach(t => { if (t.textContent !== t.dataset.bent) t.dataset.was = t.textContent; t.textContent = t.dataset.bent = String(+(t.dataset.was/lower(axes(g, 0)[1])).toPrecision(2)); });
+    if (top) g.querySelectorAll(".ytick text").forEach(t => { if (t.textContent !== t.dataset.bent) t.dataset.was = t.textContent; const low = lower(axes(g, 0)[1]); t.textContent = t.dataset.bent = low === 1 ? t.dataset.was : String(+(t.dataset.was/low).toPrecision(2)); });
     model.get("words").forEach((lines, k) => { const now = g.querySelectorAll(`.annotation[data-index="${k}"] tspan.line`); lines.forEach((w, i) => { if (now[i+1]) now[i+1].textContent = w; }); });
     const [n, left, right, low, high, grey] = model.get("grey"); if (!n) return; const c = Object.assign(document.createElement("canvas"), { width: n, height: n }), at = c.getContext("2d"), to = at.createImageData(n, n);
     new Uint8Array(bytes(grey)).forEach((v, i) => { const j = 4*((n-1-i%n)*n+Math.floor(i/n)); to.data.set([255-v, 255-v, 255-v, 255], j); }); at.putImageData(to, 0, 0); const [X, Y] = axes(g, 0), url = c.toDataURL();
@@ -187,7 +187,7 @@ def _lines(self):
 def _cells(self): "In a plane: places along either side, and the teacher's probability there, (places, places)"; return [v.float().numpy() for v in self.p.shares(61)]
 def _words(self): return [(in_nats if self.p.dim==1 else in_lines)(r) for r in self.rows]
 def _ranges(self):
-    "Of the axes: as they are while a hand waits, and else unless something would be too high or too low in them"
+    "Of the axes: as they are, unless something would be too high or too low in them; where a hand can go does not change while it is at it"
     r, one, now = self.pad.reach if self.pad.held else self._reach(), self.p.dim==1, self.figure and self.figure.layout.yaxis.range; high = (now or (0, 0))[1]
     if not one: return (-r, r), (-r, r)
     top = max(float(max(self.lines[0][2])), *(float(1/(2*math.pi*t.cov00.iloc[k])**.5) for t in self.paths.values() for k in (0, -1))); return (-r, r), now if .5*high < top < high else (0, 1.2*top)

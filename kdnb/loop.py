@@ -23,6 +23,7 @@ def pick_device(
     "cuda, then mps, then cpu; or the one asked for, if it is there"
     import torch
     have = dict(cuda=torch.cuda.is_available(), mps=torch.backends.mps.is_available(), cpu=True)
+    if ":" in name and processes()[1] > 1: raise RecipeError(f"device '{name}' is one card, and there are {processes()[1]} processes, which take one each. Choose {name.partition(':')[0]} or auto")
     kind, _, n = (next(k for k,v in have.items() if v) if name=="auto" else name).partition(":")
     if kind=="cuda" and not n and processes()[1] > 1: n = os.environ.get("LOCAL_RANK", "0"); name = f"cuda:{n}"    # one each
     if not have[kind] or (n and int(n) >= torch.cuda.device_count()):
@@ -129,8 +130,6 @@ def trainable(
     mine = {} if "bt" in stage.terms else dict(student.model.named_parameters())
     return mine | {f"{k}:{n}": p for k,m in (aids.modules if aids else {}).items() for n,p in m.named_parameters() if p.requires_grad}
 
-
-
 # %% ../nbs/10_loop.ipynb #ac4c73b6
 def adamw(
     named,      # name -> weight, as `trainable` gives them
@@ -190,7 +189,7 @@ def lessons(
 ):                     # yields dict(step, lr, loss, one entry a term, grad_norm, tokens), all of the batch before its last update
     "Train a student: one event a step; on several processes the same in each. A loss or gradient that is not finite raises `TrainingError` before it touches a weight (ppo's later passes over the same answers excepted)"
     import torch
-    aids = aids or Aids(); named, part = trainable(student, stage, aids), processes()
+    aids = aids or Aids(); named, part = trainable(student, stage, aids), processes(); mine = [part[0]][:part[0]]    # what the first process draws is what one draws
     optimizer, acc = optimizer or adamw(named, stage.lr), accelerator(student.device, precision)
     lesson = Lesson(student, stage, teacher_head, aids, torch.bfloat16 if precision=="bf16" else torch.float32)
     lesson, opt = acc.prepare(lesson, optimizer, device_placement=[False, False])
@@ -200,8 +199,8 @@ def lessons(
     for i,rows,views in batches(knowledge, stage, seed, first, hidden, student.device, part):
         if not goes_on(acc): return
         if own_turn(seed, i, stage.share):
-            with acc.autocast(): views["own"] = own_view(student, aids, stage, [knowledge[r] for r in rows], derive(seed, "answers", i, *([part[0]] if part[0] else [])), teacher_head)    # in the precision of the lesson: the first ratio is 1
-        torch.manual_seed(derive(seed, "step", i))    # for dropout, where a student has it
+            with acc.autocast(): views["own"] = own_view(student, aids, stage, [knowledge[r] for r in rows], derive(seed, "answers", i, *mine), teacher_head)    # in the precision of the lesson: the first ratio is 1
+        torch.manual_seed(derive(seed, "step", i, *mine))    # for dropout, where a student has it
         for g in opt.param_groups: g["lr"] = lr_at(stage, i)
         event = dict(step=i+1, lr=lr_at(stage, i))
         weights = stage.weights(i); share, tokens = shares(weights, views, rows, acc)

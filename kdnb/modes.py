@@ -74,6 +74,7 @@ def compares(
     has = list(inspect.signature(TOKENS[loss]).parameters)[2:]
     for k in options:
         if k not in has: raise ValueError(f"'{loss}' has no option '{k}'; "+(f"it has {', '.join(has)}" if has else "it has none"))
+        if not isinstance(options[k], (int, float, str)): raise ValueError(f"'{loss}': {k} is {options[k]!r}; give a number or a name")
 
 def titled(
     loss, options={}, # as above
@@ -162,7 +163,7 @@ def cut(
     also,      # where a student begins: mean (dim,), sd
 ):             # centres (N, dim), log-probabilities (N,), log sizes (N,)
     "As `Mixture.cells`, with cells nearly as thin as a mode close to it, a third of the way to it further out, and nowhere wider than equal ones"
-    sides, _ = [], p.a_side(n, also)
+    n = n or (401, 61)[p.dim-1]; sides, _ = [], p.a_side(n, also)
     for k,(low,high) in enumerate(zip(*(e.tolist() for e in p.span(also)))):
         near = [*zip(p.means[:,k].tolist(), p.sds.tolist()), (float(also[0][k]), float(also[1]))]; at, wide, side = low, (high-low)/(n-1), []
         while at < high: w = min(wide, *(max(1.25*s, abs(at-m)/3) for m,s in near)); side.append((at+w/2, w)); at += w
@@ -172,7 +173,6 @@ def cut(
 
 _WAVES = log_probs(torch.stack([(i := torch.arange(32, dtype=torch.float64)).cos(), (2*i).sin()]))
 
-@functools.cache
 def minds(
     loss, **options # of it
 ):                  # True or False
@@ -181,7 +181,9 @@ def minds(
     return not torch.isclose(TOKENS[loss](halves(lq), halves(lp), **options), TOKENS[loss](lq, lp, **options), rtol=1e-9).item()
 
 @functools.cache
-def _size(loss, **options): return size(loss, _WAVES[1], **options)
+def _nature(f, loss, options):
+    "Of a loss f: whether it minds, and else its size"
+    o = dict(options); return (True, 0.) if minds(loss, **o) else (False, size(loss, _WAVES[1], **o))
 
 # %% ../nbs/13_modes.ipynb #03ed0a3e
 def _expm(S):
@@ -220,10 +222,10 @@ def fits(
     if len(mean) != p.dim: raise ValueError(f"the student begins at {mean.tolist()}, and the teacher's modes stand at {'one number' if p.dim==1 else 'two numbers'} each")
     if not 0 < sd < math.inf: raise ValueError(f"sd is {sd}; it must be a number above 0")
     if not torch.isfinite(mean).all(): raise ValueError(f"the student begins at {mean.tolist()}; give finite numbers")
-    began = time.perf_counter(); uneven = hurried and not any(minds(n, **o) for n,o in losses.items()); x, lp, sizes = cut(p, cells, (mean, sd)) if uneven else (*p.cells(cells, (mean, sd)), 0.)
+    began = time.perf_counter(); nature = {n: _nature(TOKENS[n], n, tuple(o.items())) for n,o in losses.items()} if hurried else {}; uneven = hurried and not any(m for m,_ in nature.values()); x, lp, sizes = cut(p, cells, (mean, sd)) if uneven else (*p.cells(cells, (mean, sd)), 0.)
     if not uneven and sd < .7*(cell := max(v.unique()[:2].diff().item() for v in x.T)): raise ValueError(f"the student begins with standard deviation {sd:g}, and a cell is {cell:.3g} wide: it would see nothing beside itself. Begin with {cell:.2g} or more")
-    begin = lambda: [mean.tolist(), (sd*torch.eye(p.dim)).flatten().tolist()]
-    curved = {n: _size(n, **o) if uneven else size(n, lp, **o) for n,o in losses.items()}
+    begin = lambda: [mean.tolist(), (sd*torch.eye(p.dim, dtype=torch.float64)).flatten().tolist()]
+    curved = {n: nature[n][1] if uneven else size(n, lp, **o) for n,o in losses.items()}
     paths = descend({n: walk(begin(), _go, steps, rate, least) for n in losses}, lambda asked: _pulls(x, lp, asked, losses, curved, sizes), began+hurried-time.perf_counter() if hurried else math.inf)
     ats, values = zip(*itertools.chain(*paths.values())); m, A = _tensors(ats); cov = (A @ A.mT).numpy(); pq, qp = zip(*(a[2:] for a in ats))
     t = pd.DataFrame(dict(step=[k for path in paths.values() for k in range(len(path))], value=values, kl_pq=pq, kl_qp=qp, **{f"mean{k}": m[:,k].numpy() for k in at}, **{f"cov{k}{l}": cov[:,k,l] for k in at for l in at if k <= l}))

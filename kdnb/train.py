@@ -44,7 +44,7 @@ class Run(RunFolder):
         folder=None,   # of this run; default: named by the recipe's content, in `out`
     ):
         super().__init__(recipe, folder or Path(out)/recipe.run_id)
-        self.leads = processes()[0]==0    # of several processes the first
+        self.leads, self.alone = processes()[0]==0, False    # of several processes the first; it failed while the others were in a step
         self.sinks, self.meter, self.thread, self.stopping, self.going = list(sinks) if self.leads else [], Meter(), None, threading.Event(), threading.Event()
         self.going.set(); self.single, self.asked, self.at = False, collections.deque(), -1    # the stage it is at
     def stop(self): "Stop after this step, keeping a checkpoint"; self.stopping.set(); self.going.set()    # in this order: a pause that comes late is not heard
@@ -142,7 +142,7 @@ def check(
     recipe:Recipe, # any
 ):                 # its skill, loaded
     "Refuse what is bound to fail, before a model loads and before a file is written"
-    pick_device(recipe.device); check_parts(recipe.stages, processes()[1])
+    pick_device(recipe.device)
     skill = load_skill(recipe.skill, recipe.data)
     for _,name in ensemble_parts(recipe.teacher)[0] if recipe.teacher.startswith("ensemble:") else [(1., recipe.teacher)]:
         if name.startswith("replay:") and not any(x.said for xs in Replay(name, recipe.data).talks.values() for x in xs) and any(s.needs_logits for s in recipe.stages): raise RecipeError(f"{name} holds no log-probabilities of tokens, which 'keep' wants. Record a server's replies with api.top, or use elicit labeling with objective ce")
@@ -252,8 +252,9 @@ def _load(run):
     if w.precision=="bf16" and w.model: w.weights; teacher.model.to(torch.bfloat16)    # known as they lie on disk, whatever they are turned into here
     if device=="cpu" and w.student.size > 2e7: tune_allocator()
     if run.leads: write(run.folder/"environment.json", json.dumps(_environment(run, teacher, w.student, device, w.precision, why), indent=1))
+    if (n := processes()[1]) > 1: run.emit(kind="note", text=f"{n} processes train together, each with its part of every batch; this is the first")
     skill, size = load_skill(r.skill, r.data), f"{w.model.size:,} weights" if w.model else "recorded text"
-    run.emit(kind="note", text=f"teacher {r.teacher} ({size}), student {r.student} ({w.student.size:,} weights), {on_device(r.device, device)}{f', the first of {n} processes' if (n := processes()[1]) > 1 else ''}, {w.precision} ({why}); {len(skill.seeds)} prompts to learn from, {len(skill.heldout)} held out")
+    run.emit(kind="note", text=f"teacher {r.teacher} ({size}), student {r.student} ({w.student.size:,} weights), {on_device(r.device, device)}, {w.precision} ({why}); {len(skill.seeds)} prompts to learn from, {len(skill.heldout)} held out")
     return w
 
 # %% ../nbs/11_train.ipynb #30056d44
@@ -352,7 +353,7 @@ def _train_stage(w, i, rnd, began, log):
     except TrainingError as e:
         if whole and not getattr(e, "touched", False): keep(whole)
         raise
-    except BaseException as e: e.alone = steps.gi_frame is None; raise    # in the midst of a step, in which the other processes still are
+    except BaseException: run.alone = steps.gi_frame is None; raise    # in the midst of a step, in which the other processes still are
     finally: steps.close()
 
 # %% ../nbs/11_train.ipynb #e5dca880
@@ -386,6 +387,8 @@ def _meter(run):
 def _explained(e, run, phase):
     "The same error, or one that says what was wrong and what to try"
     text, s = f"{type(e).__name__}: {e}", run.recipe.stages[run.at]
+    if "finished reduction in the prior iteration" in text: return TrainingError(f"the student has weights that a step does not use, such as experts of a mixture, and with several processes torch waits for their gradients. Train it in one process. What was trained is kept up to step {run.last_step}")
+    if "Connection closed by peer" in text or "Connection reset by peer" in text: return TrainingError(f"another process of this run has ended, and its gradients are missing; what it said stands above, if it said anything. What was trained is kept up to step {run.last_step}")
     if full(e): return TrainingError(f"the disk that holds {run.folder} is full. Free some space, then go on with: kdnb resume {run.folder}; the newest checkpoint is of step {run.last_step}, and steps after it are made again")
     if isinstance(e, OSError) and not run.folder.is_dir(): return TrainingError(f"the folder of this run, {run.folder}, has gone while it trained, and its checkpoints with it. The recipe is still here: start again")
     if not (isinstance(e, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text): return e
@@ -396,7 +399,6 @@ def _explained(e, run, phase):
 def _go_through(run):
     "Prepare, train each stage, finish; whatever happens, status.json says it"
     r, f, total = run.recipe, run.folder, sum(s.steps*s.rounds for s in run.recipe.stages)
-    _meet(run)
     try:
         run.say("running", step=run.last_step, total=total); write(f/"recipe.yaml", r.to_yaml())
         w, began = _prepare(run), 0
@@ -416,9 +418,7 @@ def _go_through(run):
         phase = run.meter._at[0]; run.meter.enter(None); e = _explained(e, run, phase)
         with contextlib.suppress(OSError): run.say("failed", step=run.last_step, total=total, error=f"{type(e).__name__}: {e}")    # a full disk, a folder that is gone
         run.emit(kind="failed", text=str(e) or type(e).__name__, trace=traceback.format_exc()); e.told = True
-        if not getattr(e, "alone", False): order()
         raise e
-    order()
     return run
 
 # %% ../nbs/11_train.ipynb #58463136
@@ -463,12 +463,22 @@ def _shown(run): run.emit(kind="done", metrics=run.metrics, folder=str(run.folde
 def _meet(run):
     "Wait until all processes of this run are here"
     import torch
-    if processes()[1] > 1: accelerator(torch.device(pick_device(run.recipe.device)))
+    n = processes()[1]
+    if n==1: return
+    check_parts(run.recipe.stages, n); run.emit(kind="phase", text=f"waiting for {n} processes to meet"); accelerator(torch.device(pick_device(run.recipe.device)))
 
-def _along(run, fresh):
+@contextlib.contextmanager
+def _deaf():
+    "Ctrl-C goes to all processes of a terminal; the first one hears it, and tells the others when to end"
+    import signal
+    if threading.current_thread() is not threading.main_thread(): yield; return
+    old = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try: yield
+    finally: signal.signal(signal.SIGINT, old)
+
+def _along(run):
     "What the other processes do: train with the first, stage by stage as it says, and neither ask, write nor measure"
-    if not fresh and run.state=="done": return run
-    with threads_for(run.recipe), no_bars():
+    with threads_for(run.recipe), no_bars(), _deaf():
         _meet(run); w = None
         while (said := order()) is not None:
             (i, rnd, began, step), w = said, w or _load(run); first = max(step-began, 0)
@@ -478,9 +488,12 @@ def _along(run, fresh):
 
 def _train(run, fresh=False):
     "Train when it is this run's turn; it has stood in line since it was asked to"
-    if not run.leads: return _along(run, fresh)
+    if not run.leads: return _along(run)
     if run not in _LINE: _stand(run)
-    try: return _when_free(run, fresh)
+    try:
+        _meet(run)
+        try: return _when_free(run, fresh)
+        finally: run.alone or order()    # whatever became of it, the others hear that it is over
     finally: _leave(run)
 
 def _when_free(run, fresh):

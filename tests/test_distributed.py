@@ -1,5 +1,5 @@
 "Two processes over gloo, as torchrun and accelerate start them, learn what one learns"
-import json, os, subprocess, sys
+import json, os, signal, subprocess, sys, time
 from pathlib import Path
 import pytest
 from conftest import KDNB, short_recipe
@@ -12,26 +12,51 @@ run = Run(Recipe.from_yaml("r.yaml"), "runs"); run.sinks.append(lambda e: e["kin
 assert run.state=="stopped" and run.last_step==15
 main(["distill", "r.yaml"])"""
 
-def ran(folder, recipe, *words):
-    folder.mkdir(); (folder/"r.yaml").write_text(recipe.to_yaml()); (folder/"stopped_once.py").write_text(STOPPED_ONCE)
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"})
+ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+def begun(folder, recipe): folder.mkdir(); (folder/"r.yaml").write_text(recipe.to_yaml()); (folder/"stopped_once.py").write_text(STOPPED_ONCE); return folder
+def ran(folder, recipe, *words): return subprocess.run(words, cwd=begun(folder, recipe), capture_output=True, text=True, timeout=300, env=ENV)
+def wait_for(f, timeout=120):
+    "Wait until f() is true"
+    end = time.time()+timeout
+    while not f(): assert time.time() < end; time.sleep(.1)
 
 def test_two_are_one(tmp_path):
     "A warm start, a mixture, preferences, each batch of 5 in parts of 3 and 2, stopped once on the way: losses, terms, gradients and measures of one process"
     r = short_recipe(objective={"jsd": 1., "ce": .5, "tsld": .1}, batch=5, steps=12, seed=3)
     r = Recipe(**{**r.to_params(), "stages": [*r.stages, Stage(elicit=["feedback"], objective={"dpo": 1.}, prompts=12, samples=4, batch=5, steps=6, lr=3e-4)]})
-    one, two = ran(tmp_path/"one", r, KDNB, "distill", "r.yaml"), ran(tmp_path/"two", r, *TORCHRUN, "stopped_once.py"); assert one.returncode==two.returncode==0, two.stderr[-3000:]
+    one, two = ran(tmp_path/"one", r, KDNB, "distill", "r.yaml"), ran(tmp_path/"two", r, *ACCELERATE, "stopped_once.py"); assert one.returncode==two.returncode==0, two.stderr[-3000:]
     a, b = (tmp_path/f"{k}/runs/{r.run_id}" for k in ("one", "two"))
     assert [json.loads((f/"environment.json").read_text())["processes"] for f in (a, b)]==[1, 2] and two.stdout.split()==[str(b.resolve())]    # one of the two speaks
     a, b = ([json.loads(l) for l in (f/"history.jsonl").read_text().splitlines()] for f in (a, b)); assert len(a)==len(b)==10+12+6+1
     for x,y in zip(a, b): assert x.keys()==y.keys() and all(y[k]==pytest.approx(x[k], rel=1e-5, abs=1e-6) for k in x), (x, y)
 
-def test_own_answers(tmp_path):
-    "What a student says itself is said in parts as well, by each process its own"
-    r = short_recipe(objective="rkl", on_policy=1., batch=6, steps=6, warm=4); done = ran(tmp_path/"two", r, *ACCELERATE, KDNB, "distill", "r.yaml"); assert done.returncode==0, done.stderr[-3000:]
-    steps = [json.loads(l) for l in (tmp_path/f"two/runs/{r.run_id}/history.jsonl").read_text().splitlines()][-6:]; assert all(s["rkl"] > 0 and s["tokens"] >= 6 for s in steps)
+def test_own_answers_and_ctrl_c(tmp_path):
+    "What a student says itself is said in parts as well; Ctrl-C, which every process hears, ends the run after a step with a checkpoint of it"
+    r = short_recipe(objective="rkl", on_policy=1., batch=6, steps=3000, warm=4); at, log = tmp_path/"two", tmp_path/f"two/runs/{r.run_id}/history.jsonl"
+    with subprocess.Popen([*TORCHRUN, KDNB, "distill", "r.yaml"], cwd=begun(at, r), stderr=subprocess.PIPE, text=True, env=ENV) as p:
+        wait_for(lambda: p.poll() is not None or log.exists() and log.read_text().count("\n") > 8); p.send_signal(signal.SIGINT); said = p.communicate(timeout=60)[1]
+    status = json.loads((log.parent/"status.json").read_text()); assert (status["state"], "kdnb resume" in said)==("stopped", True), said[-3000:]
+    steps = [json.loads(l) for l in log.read_text().splitlines()]; assert steps[-1]["step"]==status["step"] and (log.parent/f"checkpoint-{status['step']}").is_dir() and all(s["rkl"] > 0 and s["tokens"] >= 6 for s in steps[5:])
+    assert json.loads((log.parent/"environment.json").read_text())["processes"]==2
+
+ONE_FAILS = """import kdnb.loop as loop, torch; from kdnb.cli import main; from kdnb.distributed import processes
+update, calls = loop._update, []
+def failing(*a, **kw):
+    calls.append(1)
+    if len(calls)==3 and processes()[0]==WHO: raise MemoryError
+    return update(*a, **kw)
+loop._update = failing; raise SystemExit(main(["distill", "r.yaml"]))"""
+
+@pytest.mark.parametrize("who", [0, 1], ids=["first", "second"])
+def test_one_fails(tmp_path, who):
+    "One process runs out of memory in a step: the run fails in words, nobody waits for it, and what was trained is kept"
+    r = short_recipe(); at = begun(tmp_path/"two", r); (at/"fails.py").write_text(ONE_FAILS.replace("WHO", str(who)))
+    done = subprocess.run([*TORCHRUN, "fails.py"], cwd=at, capture_output=True, text=True, timeout=120, env=ENV); status = json.loads((at/f"runs/{r.run_id}/status.json").read_text())
+    assert done.returncode and (status["state"] in ("failed", "running") if who else status["state"]=="failed" and "out of memory while training" in status["error"]), (status, done.stderr[-2000:])
+    assert "error: out of memory" in done.stderr or "MemoryError" in done.stderr
 
 def test_what_two_cannot_do(tmp_path):
-    "is refused before anything is loaded"
-    done = ran(tmp_path/"two", short_recipe(objective="ted"), *TORCHRUN, KDNB, "distill", "r.yaml")
-    assert done.returncode and "'ted' is not a mean over tokens or prompts, so 2 processes" in done.stderr and "loading" not in done.stderr and not (tmp_path/"two/runs").exists()
+    "is refused before anything is loaded, once"
+    done = ran(tmp_path/"two", short_recipe(objective="ted"), *TORCHRUN, KDNB, "distill", "r.yaml"); why = "'ted' is not known to be a mean over tokens or prompts, so 2 processes"
+    assert done.returncode and done.stderr.count(why)==1 and "loading" not in done.stderr and not (tmp_path/"two/runs").exists()
