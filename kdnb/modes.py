@@ -124,10 +124,10 @@ def walk(
     at,       # where to begin: anything
     go,       # (at, ways, r) -> where one is after going them r times
     steps,    # at most
-    rate=.2,  # of the first step; halved where the value would rise
+    rate=.2,  # of the first step; halved where the value would rise, 1.2 times as much after one that was made, up to 0.4
     least=0., # it ends where a step gains no more than this
 ):            # yields places, is sent the value there, how far the ways lead and the ways, or None to end; returns its path, (at, value) of steps+1 places or fewer
-    "Downhill, never further than 0.4 in the units of the ways, and never up"
+    "Downhill, never up; in the units of the ways a first step of `rate` at most, and later ones of 0.4"
     value, far, *ways = yield at; path = [(at, value)]
     for _ in range(steps):
         for _ in range(12):
