@@ -1384,7 +1384,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'kdnb.train._aids': ('train.html#_aids', 'kdnb/train.py'),
                             'kdnb.train._along': ('train.html#_along', 'kdnb/train.py'),
                             'kdnb.train._answer': ('train.html#_answer', 'kdnb/train.py'),
-                            'kdnb.train._deaf': ('train.html#_deaf', 'kdnb/train.py'),
                             'kdnb.train._empty': ('train.html#_empty', 'kdnb/train.py'),
                             'kdnb.train._environment': ('train.html#_environment', 'kdnb/train.py'),
                             'kdnb.train._explained': ('train.html#_explained', 'kdnb/train.py'),

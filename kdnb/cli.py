@@ -298,7 +298,8 @@ def _alone(a):
     if processes()[1] > 1 and a.call not in (distill, resume): raise ValueError(f"{processes()[1]} processes were launched, and only `kdnb distill` and `kdnb resume` are for several. Run this one without a launcher")
 
 def _said_by_the_first(e):
-    from kdnb.distributed import RecipeError, processes
+    from kdnb.distributed import processes
+    from kdnb.recipe import RecipeError
     return isinstance(e, RecipeError) and processes()[0] > 0
 
 def main(

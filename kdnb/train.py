@@ -431,7 +431,7 @@ def _interrupts(run):
     def ask(*_):
         run.stop(); signal.signal(signal.SIGINT, old)
         for s in run.sinks: s(dict(kind="note", text="stopping after this step; Ctrl-C again breaks off at once"))
-    signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGINT, ask if run.leads else signal.SIG_IGN)    # of several processes the first tells the others when to end
     try: yield
     finally: signal.signal(signal.SIGINT, old)
 
@@ -458,33 +458,26 @@ def _turn(run):
     except Timeout: raise TrainingError(f"{run.folder} is being trained by another process. Wait for it, or stop it") from None
     with lock: yield
 
-def _shown(run): run.emit(kind="done", metrics=run.metrics, folder=str(run.folder)); return run
-
+# %% ../nbs/11_train.ipynb #5b1c7e91
 def _meet(run):
     "Wait until all processes of this run are here"
-    import torch
     n = processes()[1]
     if n==1: return
+    import torch
     check_parts(run.recipe.stages, n); run.emit(kind="phase", text=f"waiting for {n} processes to meet"); accelerator(torch.device(pick_device(run.recipe.device)))
-
-@contextlib.contextmanager
-def _deaf():
-    "Ctrl-C goes to all processes of a terminal; the first one hears it, and tells the others when to end"
-    import signal
-    if threading.current_thread() is not threading.main_thread(): yield; return
-    old = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try: yield
-    finally: signal.signal(signal.SIGINT, old)
 
 def _along(run):
     "What the other processes do: train with the first, stage by stage as it says, and neither ask, write nor measure"
-    with threads_for(run.recipe), no_bars(), _deaf():
+    with threads_for(run.recipe), no_bars(), _interrupts(run):
         _meet(run); w = None
         while (said := order()) is not None:
             (i, rnd, began, step), w = said, w or _load(run); first = max(step-began, 0)
             w.step, w.state, w.beside = load_checkpoint(run.folder, w.student) if first else (step, None, {})
             with contextlib.suppress(TrainingError): collections.deque(_steps(w, i, rnd, first)[1], 0)    # the first process tells it
     return run
+
+# %% ../nbs/11_train.ipynb #5b1c7e92
+def _shown(run): run.emit(kind="done", metrics=run.metrics, folder=str(run.folder)); return run
 
 def _train(run, fresh=False):
     "Train when it is this run's turn; it has stood in line since it was asked to"

@@ -1,7 +1,8 @@
 "Two processes over gloo, as torchrun and accelerate start them, learn what one learns"
-import json, os, signal, subprocess, sys, time
+import json, os, signal, subprocess, sys
 from pathlib import Path
 import pytest
+from browser.lab import wait_until
 from conftest import KDNB, short_recipe
 from kdnb.recipe import Recipe, Stage
 
@@ -16,10 +17,6 @@ ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 def begun(folder, recipe): folder.mkdir(); (folder/"r.yaml").write_text(recipe.to_yaml()); (folder/"stopped_once.py").write_text(STOPPED_ONCE); return folder
 def ran(folder, recipe, *words): return subprocess.run(words, cwd=begun(folder, recipe), capture_output=True, text=True, timeout=300, env=ENV)
-def wait_for(f, timeout=120):
-    "Wait until f() is true"
-    end = time.time()+timeout
-    while not f(): assert time.time() < end; time.sleep(.1)
 
 def test_two_are_one(tmp_path):
     "A warm start, a mixture, preferences, each batch of 5 in parts of 3 and 2, stopped once on the way: losses, terms, gradients and measures of one process"
@@ -35,12 +32,12 @@ def test_own_answers_and_ctrl_c(tmp_path):
     "What a student says itself is said in parts as well; Ctrl-C, which every process hears, ends the run after a step with a checkpoint of it"
     r = short_recipe(objective="rkl", on_policy=1., batch=6, steps=3000, warm=4); at, log = tmp_path/"two", tmp_path/f"two/runs/{r.run_id}/history.jsonl"
     with subprocess.Popen([*TORCHRUN, KDNB, "distill", "r.yaml"], cwd=begun(at, r), stderr=subprocess.PIPE, text=True, env=ENV) as p:
-        wait_for(lambda: p.poll() is not None or log.exists() and log.read_text().count("\n") > 8); p.send_signal(signal.SIGINT); said = p.communicate(timeout=60)[1]
+        wait_until(lambda: p.poll() is not None or log.exists() and log.read_text().count("\n") > 8, 120, "no step was made"); p.send_signal(signal.SIGINT); said = p.communicate(timeout=60)[1]
     status = json.loads((log.parent/"status.json").read_text()); assert (status["state"], "kdnb resume" in said)==("stopped", True), said[-3000:]
     steps = [json.loads(l) for l in log.read_text().splitlines()]; assert steps[-1]["step"]==status["step"] and (log.parent/f"checkpoint-{status['step']}").is_dir() and all(s["rkl"] > 0 and s["tokens"] >= 6 for s in steps[5:])
     assert json.loads((log.parent/"environment.json").read_text())["processes"]==2
 
-ONE_FAILS = """import kdnb.loop as loop, torch; from kdnb.cli import main; from kdnb.distributed import processes
+ONE_FAILS = """import kdnb.loop as loop; from kdnb.cli import main; from kdnb.distributed import processes
 update, calls = loop._update, []
 def failing(*a, **kw):
     calls.append(1)
@@ -50,7 +47,7 @@ loop._update = failing; raise SystemExit(main(["distill", "r.yaml"]))"""
 
 @pytest.mark.parametrize("who", [0, 1], ids=["first", "second"])
 def test_one_fails(tmp_path, who):
-    "One process runs out of memory in a step: the run fails in words, nobody waits for it, and what was trained is kept"
+    "One process runs out of memory in a step: the run fails in words, and nobody waits for it"
     r = short_recipe(); at = begun(tmp_path/"two", r); (at/"fails.py").write_text(ONE_FAILS.replace("WHO", str(who)))
     done = subprocess.run([*TORCHRUN, "fails.py"], cwd=at, capture_output=True, text=True, timeout=120, env=ENV); status = json.loads((at/f"runs/{r.run_id}/status.json").read_text())
     assert done.returncode and (status["state"] in ("failed", "running") if who else status["state"]=="failed" and "out of memory while training" in status["error"]), (status, done.stderr[-2000:])
