@@ -16,6 +16,6 @@ setup(
     packages=find_packages(include=["kdnb", "kdnb.*"]), include_package_data=True,
     package_data={"kdnb": ["data/**/*"]},
     install_requires=cfg["requirements"].split(),
-    extras_require={n: cfg[f"{n}_requirements"].split() for n in ("dev", "bench")},
+    extras_require={n: cfg[f"{n}_requirements"].split() for n in ("lora", "dev", "bench")},
     entry_points={"console_scripts": cfg["console_scripts"].split()},
 )

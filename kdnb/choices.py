@@ -9,7 +9,7 @@ __all__ = ['PARTS', 'SECTIONS', 'STUDENTS', 'SUGGEST', 'STARTS', 'WANTS', 'added
 import functools, json, re
 from pathlib import Path
 from .catalogue import LIKELIEST, METHODS, OBJECTIVES, ONLY, OPTIONS, STEPS, TEACHERS
-from .recipe import DATA, TINY_SKILLS, TINY_STUDENTS, Api, Data, Evaluation, Recipe, RecipeError, Stage, _simple, _Steps, ensemble_parts, nearest, skill_folder, step, teacher_gives, teacher_kind
+from .recipe import DATA, GROUPS, TINY_SKILLS, TINY_STUDENTS, Data, Evaluation, Lora, Recipe, RecipeError, Stage, _simple, _Steps, ensemble_parts, from_scratch, nearest, skill_folder, step, teacher_gives, teacher_kind
 from .skills import DataError, _fields
 from .teachers import model_config
 from .students import _sizes, pick_layers
@@ -37,12 +37,12 @@ def _flat(r, at=-1):
     "A recipe without nesting, around one stage; `before` and `after` are the others"
     d = r.to_params(); ss = d.pop("stages"); i = range(len(ss))[at]
     return {**{k: d[k] for k in ("skill", "data", "teacher", "student")}, "before": ss[:i], **ss[i], "after": ss[i+1:], **{k: d[k] for k in ("seed", "device", "precision")},
-            **{f"{g}.{k}": v for g in ("evaluation", "api") for k,v in d[g].items()}}
+            **{f"{g}.{k}": v for g in GROUPS for k,v in d[g].items()}}
 
 def _recipe(f):
     "What was laid flat, as a recipe; refused where it cannot be run"
     inner = lambda g: {k.partition(".")[2]: v for k,v in f.items() if k.startswith(g+".")}
-    r = Recipe(**{k: f[k] for k in ("teacher", "student", "skill", "data", "seed", "device", "precision")}, stages=[*f["before"], {k: f[k] for k in Stage.model_fields}, *f["after"]], evaluation=inner("evaluation"), api=inner("api"))
+    r = Recipe(**{k: f[k] for k in ("teacher", "student", "skill", "data", "seed", "device", "precision")}, stages=[*f["before"], {k: f[k] for k in Stage.model_fields}, *f["after"]], **{g: inner(g) for g in GROUPS})
     _known(r); return r
 
 # %% ../nbs/14_choices.ipynb #89deffd4
@@ -142,6 +142,9 @@ def _patches(f, retaught):
     if needs & {"preferences", "reward"} or "feedback" in map(_name, f["elicit"]): yield {"judge": "verifier"}
 
 # %% ../nbs/14_choices.ipynb #66f6755c
+_WHOLE = {f"lora.{k}": v for k,v in Lora().model_dump(mode="json").items()} # all weights are trained
+def _bare(f, fixed): "Without adapters, where the student begins with random weights and nobody speaks of them now"; return {**f, **_WHOLE} if from_scratch(f["student"]) and not _WHOLE.keys() & fixed else f
+
 def _attempts(old, fixed):
     "Flat recipes to try, the nearest to the old one first: what is tried, what one would rather have, and whether it is helped"
     f, retaught = {**old, **fixed}, fixed.get("teacher", old["teacher"]) != old["teacher"]
@@ -150,8 +153,8 @@ def _attempts(old, fixed):
         now = _presets(f["teacher"], weights)
         follow = {k: v for k,v in now.items() if v != was[k] and k not in ("skill", "before", "elicit", "objective") and (k != "student" or old[k]==was[k])} if retaught or weights != old["objective"] else {}
         for elicit in [fixed["elicit"]] if "elicit" in fixed else _elicits(old["elicit"], was["elicit"], now["elicit"]):
-            want = {**f, **follow, "objective": weights, "elicit": elicit, "options": _left(old["options"], old["objective"], weights), **fixed}
-            safe = {**want, **{k: now[k] for k in Stage.model_fields if k not in ("objective", "elicit")}, "student": now["student"], **fixed}
+            want = _bare({**f, **follow, "objective": weights, "elicit": elicit, "options": _left(old["options"], old["objective"], weights), **fixed}, fixed)
+            safe = _bare({**want, **{k: now[k] for k in Stage.model_fields if k not in ("objective", "elicit")}, "student": now["student"], **fixed}, fixed)
             yield want, want, False
             if safe != want: yield safe, want, False
             for p in _patches(want, retaught): yield {**safe, **p, **fixed}, want, True
@@ -231,7 +234,7 @@ def _way(elicit, method, value):
 
 # %% ../nbs/14_choices.ipynb #a2a77b5f
 def _fields_of(model, value):
-    "All fields of a `Data`, an `Evaluation` or an `Api`, of which some are given"
+    "All fields of a `Data` or of one of `GROUPS`, of which some are given"
     if not isinstance(value, (dict, model)): raise RecipeError(f"'{model.__name__.lower()}' is {value!r}; expected a mapping of its fields: {', '.join(model.model_fields)}")
     return (model(**{str(k): v for k,v in value.items()}) if isinstance(value, dict) else value).model_dump(mode="json")
 
@@ -255,7 +258,8 @@ def _asked(old, part, value):
         if rest=="source" and not value: return {"data": None}
         if not old["data"] and rest != "source": raise RecipeError(f"'{part}' is given, and there is no data of your own. Give data.source first")
         return {"data": _fields_of(Data, {**(old["data"] or {}), rest: value})}
-    if part in ("evaluation", "api"): return {f"{part}.{k}": v for k,v in _fields_of({"evaluation": Evaluation, "api": Api}[part], value).items()}
+    if part=="lora.rank" and not value: return _WHOLE
+    if part in GROUPS: return {f"{part}.{k}": v for k,v in _fields_of(GROUPS[part], value).items()}
     if part in ("before", "after") or part not in old: raise RecipeError(f"'{part}' is no part of a recipe. {nearest(part, [k for k in old if k not in ('before', 'after')])}")
     return {part: value}
 

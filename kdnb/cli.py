@@ -47,7 +47,7 @@ def _data_words(a):
 
 def _from_file(path, params, words):
     "A recipe file, with single fields changed"
-    from kdnb.recipe import Recipe, RecipeError, Stage, nearest
+    from kdnb.recipe import GROUPS, Recipe, RecipeError, Stage, nearest
     if words: raise RecipeError(f"{', '.join(words)} cannot stand beside a recipe file. Write them into {path} under 'data:'")
     d = Recipe.from_yaml(Path(path)).to_params()
     for k in params:
@@ -56,7 +56,7 @@ def _from_file(path, params, words):
         at = d["stages"][-1] if k in Stage.model_fields else d    # a stage's field is set in the last stage
         if k=="objective" and isinstance(v, str): v = {o: 1. for o in v.split("+")}
         if k=="elicit" and isinstance(v, (str,dict)): v = [v]
-        at[k] = {**at[k], **v} if isinstance(v, dict) and k in ("data","evaluation","api") and at.get(k) else v
+        at[k] = {**at[k], **v} if isinstance(v, dict) and k in ("data", *GROUPS) and at.get(k) else v
     return Recipe(**d)
 
 def make_recipe(a):

@@ -9,7 +9,7 @@ __all__ = ['OPTIONS_SAY', 'FIELDS_SAY', 'says', 'teacher_card', 'student_card', 
 import inspect, json, keyword, math, os, re
 from pathlib import Path
 from .catalogue import LIKELIEST, METHODS, OBJECTIVES, OPTIONS, STEPS, TEACHERS
-from .recipe import DATA, Api, Recipe, RecipeError, _student_fits, ensemble_parts, nearest, skill_folder, teacher_gives, teacher_kind
+from .recipe import DATA, GROUPS, Api, Recipe, RecipeError, _student_fits, ensemble_parts, nearest, skill_folder, teacher_gives, teacher_kind
 from .skills import READERS, DataError, _fields, load_skill
 from .teachers import cache
 from .students import TINY, _sizes, pick_layers
@@ -41,7 +41,7 @@ def _comments():
     return {c: dict(re.findall(r"^    (\w+): [^\n]*?# ([^\n]+)$", body, re.M)) for c,body in zip(parts[1::2], parts[2::2])}
 
 _C = _comments()
-FIELDS_SAY = {**_C["Recipe"], **_C["_Steps"], **_C["Stage"], **{f"{c.lower()}.{k}": v for c in ("Data", "Evaluation", "Api") for k,v in _C[c].items()}, # field -> one sentence
+FIELDS_SAY = {**_C["Recipe"], **_C["_Steps"], **_C["Stage"], **{f"{c.lower()}.{k}": v for c in ("Data", *(g.__name__ for g in GROUPS.values())) for k,v in _C[c].items()}, # field -> one sentence
     "schedule": "cosine: after the warm-up the rate falls to a tenth; constant: it stays", "stages": "what is done one after the other, each stage with its own elicitation and objective",
     "evaluation": "what is measured on held-out prompts, and how often", "warm": "steps of forward KL before, so that objectives are compared from the same start; 0 is none"}
 
@@ -199,7 +199,7 @@ def title(
     kind = teacher_kind(recipe.teacher)
     line = {"Skill and seed knowledge": Path(recipe.skill).name+(f", data {Path(recipe.data.source).name}" if recipe.data else ""),
             "Teacher": f"{bare(recipe.teacher)}, a server" if kind=="api:" else recipe.teacher.removeprefix("ensemble:").replace(",", " and ").replace(";", ", ") if kind=="ensemble:" else Path(recipe.teacher[7:]).name+", recorded" if kind=="replay:" else sized(recipe.teacher, teacher),
-            "Student": sized(recipe.student, student), "Elicitation": _said("elicit", f["elicit"]), "Objective": _said("objective", f["objective"]),
+            "Student": sized(recipe.student, student)+(f", LoRA of rank {recipe.lora.rank}" if recipe.lora.rank else ""), "Elicitation": _said("elicit", f["elicit"]), "Objective": _said("objective", f["objective"]),
             "Training": f"{f['steps']} steps of {f['batch']}, lr {f['lr']:g}, seed {f['seed']}"+(f", {f['rounds']} rounds" if f["rounds"] > 1 else "")+(f" (+{ss[0]['steps']} warm)" if warm else "")+(f", stage {len(f['before'])+1-warm} of {len(ss)-warm}" if len(ss)-warm > 1 else "")}
     if section not in line: raise RecipeError(f"'{section}' is no section. {nearest(section, SECTIONS)}")
     return _cut(f"{section}: {line[section]}")
@@ -221,7 +221,7 @@ def _simplest(recipe):
     words = "+".join(main["objective"]) if all(w==1 for w in main["objective"].values()) else None
     given = {**main, "warm": before[0]["steps"] if before else 0, **d}
     if len(before) > 1 or (out := _fewest(lambda **kw: Recipe.simple(teacher, **kw), recipe, given)) is None: return None
-    for k in ("evaluation", "api"):
+    for k in GROUPS:
         if k in out: out[k] = _fewest(lambda **kw: Recipe.simple(teacher, **{**out, k: kw}), recipe, out[k])
     if "data" in out: out["data"] = recipe.data.model_dump(mode="json", exclude_defaults=True)
     if words and "objective" in out: out["objective"] = words

@@ -76,7 +76,7 @@ class _Fused(torch.autograd.Function):
         n, vals, total = len(h), 0., 0.
         wc, wtc = w.to(dtype), (None if wt is None else wt.to(dtype))
         gh = torch.empty_like(h) if grads else None
-        gw = torch.zeros_like(w, dtype=torch.promote_types(w.dtype, torch.float32)) if grads else None
+        gw = torch.zeros_like(w, dtype=torch.promote_types(w.dtype, torch.float32)) if grads and ctx.needs_input_grad[1] else None
         closed = grads and _in_closed_form(objective, ht, options)
         for i in range(0, n, chunk):
             at = slice(i, i+chunk); hc = h[at].to(dtype); teacher = _teacher_chunk(ht, wtc, at, dtype)
@@ -87,15 +87,16 @@ class _Fused(torch.autograd.Function):
                 with torch.enable_grad(): t, v = _chunk_terms(logits, teacher, y[at], None if scale is None else scale[at], objective, options, temperature, t_squared)
                 g = torch.autograd.grad(t, logits)[0] if grads else None
             vals, total = vals+v, total+t.detach()
-            if grads: gh[at] = (g := g.div_(n).to(dtype)) @ wc; gw.addmm_(g.T, hc) if gw.dtype==dtype else gw.add_(g.T @ hc)
-        if grads: ctx.save_for_backward(gh, gw.to(w.dtype))
+            if grads: gh[at] = (g := g.div_(n).to(dtype)) @ wc
+            if gw is not None: gw.addmm_(g.T, hc) if gw.dtype==dtype else gw.add_(g.T @ hc)
+        if grads: ctx.save_for_backward(gh, None if gw is None else gw.to(w.dtype))
         ctx.mark_non_differentiable(out := vals/n)
         return total/n, out
 
     @staticmethod
     def backward(ctx, g, _):
         gh, gw = ctx.saved_tensors
-        return g*gh, g*gw, *[None]*11
+        return g*gh, None if gw is None else g*gw, *[None]*11
 
 # %% ../nbs/06c_fused.ipynb #0c5a73a1
 def _token_scale(ht, wt, y, rows, tau, chunk, dtype):
@@ -157,12 +158,13 @@ class _Each(torch.autograd.Function):
     @staticmethod
     def backward(ctx, g):
         (h, w), n = ctx.saved_tensors, ctx.chunk
-        gh, gw = torch.empty_like(h), torch.zeros_like(w)
+        gh, gw = torch.empty_like(h), torch.zeros_like(w) if ctx.needs_input_grad[1] else None
         for i in range(0, len(h), n):
             at = slice(i, i+n)
             with torch.enable_grad(): logits = (h[at] @ w.T).requires_grad_(True); v = ctx.f(logits, at)
             gl, = torch.autograd.grad(v, logits, g[at].to(v.dtype))
-            gh[at] = gl @ w; gw += gl.T @ h[at]
+            gh[at] = gl @ w
+            if gw is not None: gw += gl.T @ h[at]
         return gh, gw, None, None
 
 # %% ../nbs/06c_fused.ipynb #f6ab1873

@@ -13,6 +13,7 @@ from .distributed import accelerator, goes_on, processes, shares, together
 from .lesson import Aids, Lesson, own_view, ranked_view, view
 from .reinforce import own_turn
 from .align import theirs
+from .folder import learns
 
 # %% ../nbs/10_loop.ipynb #21c1005a
 class TrainingError(RuntimeError): "Training cannot go on; the text says why and what to try"
@@ -127,7 +128,7 @@ def trainable(
     aids=None, # `Aids`
 ):            # name -> weight
     "The weights that a stage trains, by name"
-    mine = {} if "bt" in stage.terms else dict(student.model.named_parameters())
+    mine = {} if "bt" in stage.terms else learns(student)
     return mine | {f"{k}:{n}": p for k,m in (aids.modules if aids else {}).items() for n,p in m.named_parameters() if p.requires_grad}
 
 # %% ../nbs/10_loop.ipynb #ac4c73b6

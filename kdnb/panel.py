@@ -9,7 +9,7 @@ __all__ = ['MAIN', 'BUSY', 'hidden_html', 'card_html', 'split_name', 'Pick', 'Ro
 # %% ../nbs/14_panel.ipynb #efd2a32f
 import functools, html, subprocess, sys, threading
 from pathlib import Path
-from .recipe import Api, Data, Evaluation, ONLY, OPTIONS, STEPS, Recipe, RecipeError, Stage, step
+from .recipe import GROUPS, Api, Data, Evaluation, Lora, ONLY, OPTIONS, STEPS, Recipe, RecipeError, Stage, step
 from .choices import SECTIONS, STARTS, SUGGEST, added, choose, offers
 from .describe import python_of, says, seed_card, student_card, teacher_card, title
 from .folder import write
@@ -185,7 +185,7 @@ _REST = [f for f in Stage.model_fields if f not in (*MAIN, "elicit", "objective"
 def _field(name):
     "The model of a field, and its own name"
     head, _, tail = name.partition(".")
-    if tail: return {"evaluation": Evaluation, "data": Data, "api": Api}[head], tail
+    if tail: return (GROUPS | {"data": Data})[head], tail
     return (Stage if name in Stage.model_fields else Recipe), name
 
 def _warm_steps(recipe): return recipe.stages[0].steps if len(recipe.stages) > 1 and recipe.stages[0].terms==["fkl"] and not recipe.stages[0].options else 0
@@ -230,11 +230,12 @@ class Form:
         rows = lambda k, g: Rows(k, lambda p, v: g(on, p, v), g); self.elicit, self.objective = rows("elicit", gather), rows("objective", objective)
         fields = lambda names, g=training: Fields(names, lambda n, v: on(n, v), g)
         self.data, self.main, self.rest, self.measure, self.api = fields([f"data.{k}" for k in Data.model_fields], seed), fields(MAIN), fields(_REST), fields([f"evaluation.{k}" for k in Evaluation.model_fields]), fields([f"api.{k}" for k in Api.model_fields], teach)
+        self.lora = fields([f"lora.{k}" for k in Lora.model_fields], learn)
         self.stage = w.Dropdown(description="stage", options=[], style=dict(description_width="70px"), layout=w.Layout(width="auto", max_width="100%")); self.stage.observe(lambda c: self.quiet or c["new"] is None or guard(on, "at", c["new"]), "value")
         self.more_stages, self.less_stages = w.Button(description="Add a stage", layout=w.Layout(width="auto")), w.Button(description="Remove this stage", layout=w.Layout(width="auto"))
         self.more_stages.on_click(lambda _: guard(on, "stages", "more")); self.less_stages.on_click(lambda _: guard(on, "stages", "less"))
         self.api_box = Section("How the server is asked", [self.api.view])
-        inside = [[self.skill.view, Section("Your own data", [self.data.view]).view], [self.teacher.view, self.api_box.view], [self.student.view], [self.elicit.view], [self.objective.view],
+        inside = [[self.skill.view, Section("Your own data", [self.data.view]).view], [self.teacher.view, self.api_box.view], [self.student.view, Section("Low-rank adapters (LoRA)", [self.lora.view]).view], [self.elicit.view], [self.objective.view],
                   [self.main.view, Section("All else about this stage", [self.rest.view]).view, Section("What is measured, and how often", [self.measure.view]).view, w.HBox([self.more_stages, self.less_stages], layout=w.Layout(flex_flow="row wrap"))]]
         self.sections = {n: Section(n, [self.notes[n], *x], open=n=="Objective") for n,x in zip(SECTIONS, inside)}
         self.locked(""); self.view = w.VBox([self.lock, self.stage, *(s.view for s in self.sections.values())])
@@ -256,7 +257,7 @@ class Form:
         students, hidden = offers(r, "student", at); made = student_card(r.student, r.teacher)
         self.student.show(r.student, students, hidden, card_html({"": made["made"] or says("student", r.student)[1], "size": made["size"], "but": made["why_not"]}))
         self.elicit.show(r, at); self.objective.show(r, at)
-        for f in (self.data, self.main, self.rest, self.measure, self.api): f.show(r, at)
+        for f in (self.data, self.main, self.rest, self.measure, self.api, self.lora): f.show(r, at)
         self.api_box.view.layout.display = "flex" if "api:" in r.teacher else "none"
         n = len(r.stages); self.stage.layout.display, self.quiet = "flex" if n > 1 else "none", True
         self.stage.options = [(f"{i+1} of {n}: {'+'.join(s.terms)}, {s.steps} steps", i-n) for i,s in enumerate(r.stages)]; self.stage.value = at; self.quiet = False

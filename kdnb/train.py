@@ -13,6 +13,7 @@ from .recipe import ACROSS, OBJECTIVES, Recipe, RecipeError, derive, ensemble_pa
 from .skills import load_skill
 from .teachers import LM, load_teacher, model_config, no_bars, sha256, threads_for
 from .students import check_student, load_student, student_layers
+from .lora import adapt, check_lora, keep_adapters, merged
 from .knowledge import feature, same_tokens
 from .elicit import elicited, tell_of
 from .replies import Recorded, Replay
@@ -27,7 +28,7 @@ from .traces import check_layers
 from .align import recode, theirs
 from .vocabularies import in_words_of
 from .evaluate import answers, evaluate, fidelity, glimpse
-from .folder import Meter, RunFolder, checkpoints, load_checkpoint, new_folder, plain, save_checkpoint, whole_rows, write, write_rows
+from .folder import Meter, RunFolder, checkpoints, learns, load_checkpoint, new_folder, plain, save_checkpoint, whole_rows, write, write_rows
 from .states import full, origin, states, weights_of
 from .distributed import accelerator, check_parts, order, processes
 from .loop import TrainingError, adamw, lessons, optimizer_state, on_device, pick_device, pick_precision, trainable
@@ -147,7 +148,7 @@ def check(
     for _,name in ensemble_parts(recipe.teacher)[0] if recipe.teacher.startswith("ensemble:") else [(1., recipe.teacher)]:
         if name.startswith("replay:") and not any(x.said for xs in Replay(name, recipe.data).talks.values() for x in xs) and any(s.needs_logits for s in recipe.stages): raise RecipeError(f"{name} holds no log-probabilities of tokens, which 'keep' wants. Record a server's replies with api.top, or use elicit labeling with objective ce")
         if name.startswith("api:"): ApiTeacher(name, recipe.api).check()
-    check_student(recipe.student, recipe.teacher)
+    check_student(recipe.student, recipe.teacher); check_lora(recipe.lora)
     layers = student_layers(recipe.student, recipe.teacher), getattr(model_config(recipe.teacher), "num_hidden_layers", None)
     for s in recipe.stages:
         for o in s.terms if all(layers) else ():
@@ -245,7 +246,7 @@ def _load(run):
     if "api:" in r.teacher and run.leads: teacher = Recorded(teacher, run.folder/"replies.jsonl")    # what was answered is not asked for, or paid, again
     run.phase("loading", f"loading student {r.student}")
     across = all(set(s.terms) <= ACROSS | {"ce"} for s in r.stages)
-    w = _Work(run, teacher, load_student(r.student, teacher, r.seed, device, lambda e: run.emit(**e), across), "")
+    w = _Work(run, teacher, adapt(load_student(r.student, teacher, r.seed, device, lambda e: run.emit(**e), across), r.lora, derive(r.seed, "lora"), lambda e: run.emit(**e)), "")
     if w.model is None and (whole := [s for s in r.stages if s.needs_logits and not s.keep.startswith(("topk:","tail:"))]): raise RecipeError(f"'{whole[0].terms[0]}' compares distributions, and with keep {whole[0].keep} `{r.teacher}` shows none: {getattr(teacher, 'why', 'it has text alone')}")
     if w.across: run.emit(kind="note", text=f"{r.student} reads other tokens than {r.teacher}: the comparison across tokenizers is approximate, and only cross-entropy is measured on held-out answers")
     w.precision, why = pick_precision(r.precision, device, w.student.size)
@@ -310,7 +311,7 @@ def _reference(w, i, rnd):
     from safetensors.torch import load_file, save_file
     at = w.run.folder/"knowledge"/f"stage{i}-round{rnd}-reference"; lm = copy.deepcopy(w.student); lm.model.requires_grad_(False).eval()
     if not at.is_dir():
-        with new_folder(at) as tmp: save_file(plain(dict(w.student.model.named_parameters())), tmp/"model.safetensors")
+        with new_folder(at) as tmp: save_file(plain(learns(w.student)), tmp/"model.safetensors")
     for n,t in load_file(at/"model.safetensors").items(): lm.model.get_parameter(n).data.copy_(t)
     return lm
 
@@ -366,6 +367,7 @@ def _finish(w):
     write_rows(f/"samples.jsonl", table.to_dict("records"))
     write_rows(f/"answers.jsonl", said.drop(columns="ids").to_dict("records"))
     write(f/"metrics.json", json.dumps(metrics, indent=1))
+    keep_adapters(w.student, f/"adapters"); merged(w.student)
     with new_folder(f/"student") as tmp: w.student.model.save_pretrained(tmp); w.student.tokenizer.save_pretrained(tmp)
     if (m := w.reward()) is not None:
         from safetensors.torch import save_file

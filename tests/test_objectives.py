@@ -1,7 +1,7 @@
 "Every objective of a recipe, from the teacher to the metrics; and stopped and resumed, where something besides the student is trained."
 import math
 import pandas as pd, pytest
-from kdnb.recipe import OBJECTIVES, Recipe
+from kdnb.recipe import OBJECTIVES, Lora, Recipe
 from kdnb.train import Run, attach, distill
 
 SMALL = dict(steps=4, batch=8, samples=4, prompts=6, max_new_tokens=8, evaluation=dict(every=0, prompts=2, samples=2, max_new_tokens=8))
@@ -32,6 +32,7 @@ CHAINS = {
     "a reference that stays": small("reinforce", steps=6, lr=1e-2, options=dict(kl_weight=5., group=4)),
     "schedules": small({"fkl": [1, 0], "rkl": [0, 1]}, temperature=[2, 1]),
     "sparse": small("fkl", keep="tail:4"),
+    "adapters": chain(("fkl", {}), ("dpo", {}), ("reinforce", {}), lora=Lora(rank=2)),
 }
 
 @pytest.mark.parametrize("name", CHAINS)
