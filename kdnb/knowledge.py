@@ -148,10 +148,13 @@ def answered(
 def encoded(
     r,    # a row with a completion
     e,    # Elicitation
+    known=None, # conversation -> its token ids, of rows before
 ):        # the row with prompt_ids and completion_ids
     "A row's token ids"
+    shown = e.shown(r); known, talk = {} if known is None else known, json.dumps(shown)
+    if talk not in known: known[talk] = e.lm.prompt_ids(shown)
     ids = r.get("ids") or e.lm.completion_ids(r["completion"])[:-1 if r.get("finish")=="length" else None]
-    return {"sample": 0, "temperature": float("nan"), "seed": "", "teacher": "", "method": "data", **r, "prompt_ids": e.lm.prompt_ids(e.shown(r)), "completion_ids": ids, "prompt_hash": hashlib.sha256(r["prompt"].encode()).hexdigest()[:16]}
+    return {"sample": 0, "temperature": float("nan"), "seed": "", "teacher": "", "method": "data", **r, "prompt_ids": [*known[talk]], "completion_ids": ids, "prompt_hash": hashlib.sha256(r["prompt"].encode()).hexdigest()[:16]}
 
 def numbered(rows):
     "Rows with `sample`: which answer to its prompt each is"
@@ -176,8 +179,8 @@ def fitting(
     what,   # seeds or heldout
 ):          # encoded rows
     "Leave out rows without an answer or too long for the model, and say how many"
-    full, before = [], len(e.drops)
-    for r in rows: full.append(encoded(r, e)) if (r["completion"] or "").strip() else e.drop(r, "no answer")
+    full, before, known = [], len(e.drops), {}
+    for r in rows: full.append(encoded(r, e, known)) if (r["completion"] or "").strip() else e.drop(r, "no answer")
     out = []
     for r in full: out.append(r) if len(r["prompt_ids"])+len(r["completion_ids"]) <= e.lm.context and r["completion_ids"] else e.drop(r, f"longer than the model's {e.lm.context} tokens")
     _unknown_words(out, e.lm, what)

@@ -237,6 +237,12 @@ def tune_allocator():
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6"); libc.mallopt(-3, 2**30); libc.mallopt(-1, 2**31-1)    # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
 
+def _precision(run, device, size):
+    "As the recipe has it; in the midst of a run, and in processes that train along, as it began"
+    began = run._json("environment.json", {}) if run.last_step or not run.leads else {}
+    same = began.get("device", "").partition(":")[0]==device.partition(":")[0]
+    return (began["precision"], began["precision_because"]) if same else pick_precision(run.recipe.precision, device, size)
+
 def _load(run):
     "Teacher and student on their device, in their precision"
     import torch
@@ -249,7 +255,7 @@ def _load(run):
     w = _Work(run, teacher, adapt(load_student(r.student, teacher, r.seed, device, lambda e: run.emit(**e), across), r.lora, derive(r.seed, "lora"), lambda e: run.emit(**e)), "")
     if w.model is None and (whole := [s for s in r.stages if s.needs_logits and not s.keep.startswith(("topk:","tail:"))]): raise RecipeError(f"'{whole[0].terms[0]}' compares distributions, and with keep {whole[0].keep} `{r.teacher}` shows none: {getattr(teacher, 'why', 'it has text alone')}")
     if w.across: run.emit(kind="note", text=f"{r.student} reads other tokens than {r.teacher}: the comparison across tokenizers is approximate, and only cross-entropy is measured on held-out answers")
-    w.precision, why = pick_precision(r.precision, device, w.student.size)
+    w.precision, why = _precision(run, device, w.student.size)
     if w.precision=="bf16" and w.model: w.weights; teacher.model.to(torch.bfloat16)    # known as they lie on disk, whatever they are turned into here
     if device=="cpu" and w.student.size > 2e7: tune_allocator()
     if run.leads: write(run.folder/"environment.json", json.dumps(_environment(run, teacher, w.student, device, w.precision, why), indent=1))
