@@ -7,9 +7,10 @@ __all__ = ['TrainingError', 'pick_device', 'on_device', 'bf16_gain', 'pick_preci
            'trainable', 'adamw', 'optimizer_state', 'lessons']
 
 # %% ../nbs/10_loop.ipynb #597d60ef
-import functools, math, os, time
+import copy, functools, math, os, time
 from .recipe import OBJECTIVES, RecipeError, derive, scheduled
-from .distributed import accelerator, goes_on, processes, shares, together
+from .distributed import accelerator, all_gather, goes_on, processes, shares, together
+from .fsdp import Parts, in_parts
 from .lesson import Aids, Lesson, own_view, ranked_view, view
 from .reinforce import own_turn
 from .align import theirs
@@ -166,14 +167,14 @@ def _finite(e, again):
     if math.isfinite(e["loss"]) and math.isfinite(e["grad_norm"]): return e
     wrong = TrainingError(f"the loss became {e['loss']} (gradient norm {e['grad_norm']}) at step {e['step']}, learning rate {e['lr']:.2g}. "
                           f"The weights {'of the newest checkpoint' if again else 'before that step'} are kept. Try a learning rate ten times smaller, or a longer warmup")
-    wrong.touched = again > 0    # ppo steps several times on the same answers
+    wrong.touched = again    # ppo steps several times on the same answers; of a student in parts the whole is as old as the checkpoint
     raise wrong
 
-def _update(lesson, opt, acc, named, event, again, weights, share, **views):
+def _update(lesson, opt, acc, clip, event, again, weights, share, **views):
     "Loss, gradient, step"
     loss, terms = lesson({o: w*share[o] for o,w in weights.items()}, **views)
     acc.backward(loss)
-    norm = acc.clip_grad_norm_(named.values(), 1.)
+    norm = clip(1.)
     loss, terms = together(loss.item(), terms, share, acc)
     event = _finite({**event, "loss": loss, **terms, "grad_norm": float(norm)}, again)
     opt.step(); opt.zero_grad()
@@ -203,21 +204,26 @@ def lessons(
     import torch
     aids = aids or Aids(); named, part = trainable(student, stage, aids), processes(); mine = [part[0]][:part[0]]    # what the first process draws is what one draws
     optimizer, acc = optimizer or adamw(named, stage.lr), accelerator(student.device, precision)
-    lesson = Lesson(student, stage, teacher_head, aids, torch.bfloat16 if precision=="bf16" else torch.float32)
-    lesson, opt = acc.prepare(lesson, optimizer, device_placement=[False, False])
+    learner = copy.deepcopy(student) if in_parts() else student
+    lesson = Lesson(learner, stage, teacher_head, aids, torch.bfloat16 if precision=="bf16" else torch.float32)
+    learner.model.train(not stage.families & {"ranking","reinforcement"})    # ratios to what was said before are ratios of the same model: no dropout there
+    if in_parts(): lesson = Parts(lesson, named, optimizer, acc); opt, clip, gather = lesson.opt, lesson.clip, lesson.gather; student.refresh = lambda: all_gather(acc, gather)
+    else: (lesson, opt), clip, gather = acc.prepare(lesson, optimizer, device_placement=[False, False]), lambda most: acc.clip_grad_norm_(named.values(), most), None
     times = max(stage.options_of(o).get("epochs", 1) for o in stage.terms)
-    student.model.train(not stage.families & {"ranking","reinforcement"})    # ratios to what was said before are ratios of the same model: no dropout there
     if first==0 and "ted" in stage.terms: _train_filters(student, knowledge, stage, seed, aids)
     for i,rows,views in batches(knowledge, stage, seed, first, hidden, student.device, part):
-        if not goes_on(acc): return
+        if not goes_on(acc, gather=gather): break
         if own_turn(seed, i, stage.share):
             with acc.autocast(): views["own"] = own_view(student, aids, stage, [knowledge[r] for r in rows], derive(seed, "answers", i, *mine), teacher_head)    # in the precision of the lesson: the first ratio is 1
         torch.manual_seed(derive(seed, "step", i, *mine))    # for dropout, where a student has it
         for g in opt.param_groups: g["lr"] = lr_at(stage, i)
         event = dict(step=i+1, lr=lr_at(stage, i))
         weights = stage.weights(i); share, tokens = shares(weights, views, rows, acc)
-        for again in range(times): event = _update(lesson, opt, acc, named, event, again, weights, share, temperature=scheduled(stage.temperature, i, stage.steps), **views)
+        for again in range(times): event = _update(lesson, opt, acc, clip, event, again > 0 or in_parts(), weights, share, temperature=scheduled(stage.temperature, i, stage.steps), **views)
         try: yield {**event, "tokens": tokens}
         except GeneratorExit:
-            if i+1 < stage.steps: goes_on(acc, False)    # the others hear that this was the last step
-            raise
+            if gather or i+1 < stage.steps: goes_on(acc, False)    # the others hear that this was the last step
+            student.refresh = None; raise
+    else:
+        if gather: goes_on(acc, False, gather)    # the first may still keep what is whole
+    student.refresh = None

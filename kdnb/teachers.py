@@ -49,6 +49,7 @@ class LM:
     gives:frozenset = TEACHERS["tiny"][0]
     notes:dict = field(default_factory=dict) # where the weights came from
     adapters:object=None # peft's model around `model`, where LoRA trains it
+    refresh:object=None  # f(): bring the weights up to date, where another copy of them trains in parts
 
     def __repr__(self): return f"{self.name}: {type(self.model).__name__}, {self.size:,} weights"
     def ask(self, prompt, **kw): "One answer to a prompt or to chat messages, as text; options as in `generate`"; return self.text(self.generate([self.prompt_ids(prompt)], **kw)[0])

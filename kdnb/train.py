@@ -31,6 +31,7 @@ from .evaluate import answers, evaluate, fidelity, glimpse
 from .folder import Meter, RunFolder, checkpoints, learns, load_checkpoint, new_folder, plain, save_checkpoint, whole_rows, write, write_rows
 from .states import full, origin, states, weights_of
 from .distributed import accelerator, check_parts, order, processes
+from .fsdp import in_parts
 from .loop import TrainingError, adamw, lessons, optimizer_state, on_device, pick_device, pick_precision, trainable
 
 # %% ../nbs/11_train.ipynb #7a9e72ca
@@ -215,8 +216,10 @@ class _Work:
     def total(self): return sum(s.steps*s.rounds for s in self.run.recipe.stages)
     @property
     def skill(self): return load_skill(self.run.recipe.skill, self.run.recipe.data)
+    def whole(self): "Bring the student up to date, where another copy trains in parts"; self.student.refresh and self.student.refresh()
     def measure(self, step):
         "Held-out measures as columns of the history, and what the student says by now as rows of the glimpses"
+        self.whole()
         seen, m = glimpse(self.student, self.skill, self.watched, self.run.recipe.evaluation) if self.watched else ([], {})
         seen = [dict(step=step, prompt=r["prompt"], teacher=t["teacher"], teacher_right=t["teacher_right"], student=r["student"], right=r["right"]) for r,t in zip(seen, self.watched)]
         with open(self.run.folder/"glimpses.jsonl", "a", encoding="utf-8") as f: f.writelines(json.dumps(r)+"\n" for r in seen)
@@ -227,6 +230,7 @@ class _Work:
         if not any(n.startswith("reward:") for n in self.beside): return None
         m = RewardModel(self.student); m.load_state_dict({n.removeprefix("reward:"): t for n,t in self.beside.items() if n.startswith("reward:")}); return m.to(self.student.device)
     def keep(self, step, named, optimizer, aids):
+        self.whole()
         self.beside |= {f"{k}:{n}": t for k,m in aids.modules.items() for n,t in m.state_dict().items()}
         save_checkpoint(self.run.folder, step, self.student, optimizer_state(named, optimizer), self.run.meter, self.beside); self.saved = time.monotonic()
 
@@ -259,7 +263,7 @@ def _load(run):
     if w.precision=="bf16" and w.model: w.weights; teacher.model.to(torch.bfloat16)    # known as they lie on disk, whatever they are turned into here
     if device=="cpu" and w.student.size > 2e7: tune_allocator()
     if run.leads: write(run.folder/"environment.json", json.dumps(_environment(run, teacher, w.student, device, w.precision, why), indent=1))
-    if (n := processes()[1]) > 1: run.emit(kind="note", text=f"{n} processes train together, each with its part of every batch; this is the first")
+    if (n := processes()[1]) > 1: run.emit(kind="note", text=f"{n} processes train together, each with its part of every batch{' and of the student (FSDP)' if in_parts() else ''}; this is the first")
     skill, size = load_skill(r.skill, r.data), f"{w.model.size:,} weights" if w.model else "recorded text"
     run.emit(kind="note", text=f"teacher {r.teacher} ({size}), student {r.student} ({w.student.size:,} weights), {on_device(r.device, device)}, {w.precision} ({why}); {len(skill.seeds)} prompts to learn from, {len(skill.heldout)} held out")
     return w
@@ -296,6 +300,7 @@ def _prepare(run):
 # %% ../nbs/11_train.ipynb #1273108f
 def _answer(w):
     "Call what was asked to be called between two steps"
+    w.run.asked and w.whole()
     while w.run.asked:
         f, was = w.run.asked.popleft(), w.student.model.training; w.student.model.eval()
         try: f(w.student, w.model)
