@@ -235,7 +235,7 @@ VALUE = dict(nargs=2, action="append", metavar=("NAME","VALUE"))
 
 def _data_options(s):
     s.add_argument("recipe", nargs="?", help="recipe.yaml, or a data file (.jsonl .csv .tsv .txt .parquet)")
-    s.add_argument("-p", **VALUE, help="set a field, such as teacher, student, objective, steps, lr, evaluation.every; beside a recipe file those of its last stage")
+    s.add_argument("-p", **VALUE, help="set a field, such as teacher, student, objective, steps, lr, lora.rank, evaluation.every; beside a recipe file those of its last stage")
     s.add_argument("--data", help="a data file or the name of a hub dataset")
     s.add_argument("--prompt", default="prompt", help="column of the prompt, or a template: \"Review: {text}\"")
     s.add_argument("--completion", default="completion", help="column or template of the completion; \"\" if the teacher shall write it")
