@@ -1275,6 +1275,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'kdnb.states.states': ('states.html#states', 'kdnb/states.py'),
                              'kdnb.states.weights_of': ('states.html#weights_of', 'kdnb/states.py')},
             'kdnb.students': { 'kdnb.students._layer_list': ('students.html#_layer_list', 'kdnb/students.py'),
+                               'kdnb.students._layers_in': ('students.html#_layers_in', 'kdnb/students.py'),
                                'kdnb.students._sizes': ('students.html#_sizes', 'kdnb/students.py'),
                                'kdnb.students.check_student': ('students.html#check_student', 'kdnb/students.py'),
                                'kdnb.students.from_config': ('students.html#from_config', 'kdnb/students.py'),

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from .recipe import RecipeError
 from .skills import DataError
+from .lora import merged
 from .teachers import LM
 from .knowledge import NAMED, Elicitation, grown, positions, with_candidates
 from .critique import JUDGMENTS
@@ -45,7 +46,7 @@ class RewardModel(nn.Module):
         lm:LM, # its body is copied
     ):
         super().__init__()
-        self.body = copy.deepcopy(lm.model.base_model).requires_grad_(True)
+        self.body = merged(copy.deepcopy(lm)).model.base_model.requires_grad_(True)    # whole, also where the student learns adapters
         self.score = nn.Linear(lm.head.shape[1], 1, bias=False).to(lm.device); nn.init.zeros_(self.score.weight)    # all answers are worth the same until it has learnt
     def forward(self, ids, mask):
         "(rows,) reward of right-padded rows"

@@ -415,6 +415,7 @@ class Recipe(Strict):
             if "contrast" in s.how("labeling") and "logits" not in gives: raise RecipeError(f"labeling by contrast decodes with the teacher's logits; `{self.teacher}` gives only {', '.join(sorted(gives))}. Use labeling by cot, or a teacher with logits such as `tiny`.")
         _student_fits(self.student, self.teacher, kind)
         if self.lora.rank and from_scratch(self.student): raise RecipeError(f"'lora.rank' is {self.lora.rank}, and the student {self.student} begins with random weights, which would stay as they are. Choose a student that knows something (layers:N, hf:NAME, smollm2-135m, a folder), or lora.rank 0")
+        if self.lora.rank and any("embedding_l2" in s.terms for s in self.stages): raise RecipeError(f"'embedding_l2' brings the student's embeddings near the teacher's, and with lora.rank {self.lora.rank} they stay as they are. Choose hidden_l2 or another similarity, or lora.rank 0")
         if kind=="tiny" and self.data is None and not skill_folder(self.skill).name.startswith("tiny-"):
             raise RecipeError(f"'skill' is {self.skill}, and the teacher `tiny` knows only the {len(TINY_SKILLS)} skills of its own small world: {', '.join(TINY_SKILLS)}. "
                               "Choose one of them, or a teacher that knows English such as smollm2-135m.")

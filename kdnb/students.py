@@ -86,6 +86,8 @@ def from_config(
     with seeded(seed): return type(teacher.model)(cfg).to(next(teacher.model.parameters()).dtype)
 
 # %% ../nbs/04_students.ipynb #2db32769
+def _layers_in(cfg): "Layers that a configuration names, by its usual words or those of GPT-2 and older ones; else None"; return next((getattr(cfg, k) for k in ("num_hidden_layers", "n_layer", "n_layers") if hasattr(cfg, k)), None)
+
 def check_student(
     spec:str,    # as in a recipe
     teacher:str, # as in a recipe
@@ -93,7 +95,7 @@ def check_student(
     "Refuse a student that the teacher's configuration rules out, before anything loads"
     cfg = model_config(teacher)
     if cfg is None: return
-    if spec.startswith("layers:"): pick_layers(spec[7:], cfg.num_hidden_layers)
+    if spec.startswith("layers:"): (n := _layers_in(cfg)) and pick_layers(spec[7:], n)
     elif spec.startswith("config:"): _sizes(cfg, spec[7:])
 
 def student_layers(
@@ -103,7 +105,7 @@ def student_layers(
     "How many layers a student will have, before anything loads"
     if m := re.search(r"layers=(\d+)", TINY.get(spec, spec)): return int(m[1])
     cfg = model_config(teacher if spec.startswith(("layers:","config:")) else spec)
-    return cfg and (len(pick_layers(spec[7:], cfg.num_hidden_layers)) if spec.startswith("layers:") else cfg.num_hidden_layers)
+    n = cfg and _layers_in(cfg); return len(pick_layers(spec[7:], n)) if n and spec.startswith("layers:") else n
 
 def shared_words(
     student:LM, teacher:LM, # of the same tokenizer

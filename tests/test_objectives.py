@@ -32,7 +32,7 @@ CHAINS = {
     "a reference that stays": small("reinforce", steps=6, lr=1e-2, options=dict(kl_weight=5., group=4)),
     "schedules": small({"fkl": [1, 0], "rkl": [0, 1]}, temperature=[2, 1]),
     "sparse": small("fkl", keep="tail:4"),
-    "adapters": chain(("fkl", {}), ("dpo", {}), ("reinforce", {}), lora=Lora(rank=2)),
+    "adapters": chain(("fkl", {}), ("bt", {}), ("dpo", {}), ("reinforce", dict(judge="reward")), lora=Lora(rank=2)),
 }
 
 @pytest.mark.parametrize("name", CHAINS)
