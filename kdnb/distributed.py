@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OVER_PROMPTS', 'PARTED', 'processes', 'accelerator', 'check_parts', 'shares', 'together', 'order', 'goes_on',
-           'all_gather']
+           'gather_now']
 
 # %% ../nbs/10_distributed.ipynb #fa535d65
 import os
@@ -20,7 +20,7 @@ def accelerator(
     device,           # torch device
     precision="fp32", # or bf16
 ):                    # accelerate's Accelerator; several processes have met when it is there
-    "The engine of a run: every process has the whole student, and gradients are averaged"
+    "The engine of a run: it averages gradients. A student in parts is cut by `10_fsdp`"
     from datetime import timedelta
     from accelerate import Accelerator, InitProcessGroupKwargs
     from accelerate.utils import GradientAccumulationPlugin
@@ -41,7 +41,7 @@ def check_parts(
     "Refuse what several processes cannot do as one would"
     split = [name for name,var in (("FSDP", "ACCELERATE_USE_FSDP"), ("DeepSpeed", "ACCELERATE_USE_DEEPSPEED"), ("Megatron", "ACCELERATE_USE_MEGATRON_LM")) if os.environ.get(var, "").lower()=="true"]
     if many > 1 and split and split[0] != "FSDP": raise RecipeError(f"{split[0]} splits the student among the processes in a way of its own, and a run measures and keeps it in the first. Launch with FSDP (accelerate launch --use_fsdp --fsdp_version 2), or without either: each process then holds the whole student")
-    if many > 1 and split and os.environ.get("FSDP_VERSION", "1") != "2": raise RecipeError("this is FSDP of version 1, which torch no longer recommends and kdnb does not speak. Launch with --fsdp_version 2")
+    if many > 1 and split and os.environ.get("FSDP_VERSION", "1") != "2": raise RecipeError("this is FSDP of version 1, and kdnb speaks version 2, torch's `fully_shard`. Launch with --fsdp_version 2")
     for s in stages if many > 1 else ():
         if split and s.share: raise RecipeError(f"on_policy is {s.share:g}: the student's own answers need all of it in each process, and FSDP leaves a part in each. Launch without FSDP, or choose on_policy 0")
         if not set(s.terms) <= PARTED: raise RecipeError(f"'{next(o for o in s.terms if o not in PARTED)}' is not known to be a mean over tokens or prompts, so {many} processes, each with a part of the batch, might learn something else than one. Run it in one process, or use one of {', '.join(sorted(PARTED))}")
@@ -84,7 +84,7 @@ def order(what=None):
 def goes_on(
     acc,     # as above
     on=True, # the first process says it
-    gather=None, # what the others do each time the first calls `all_gather`
+    gather=None, # what the others do each time the first calls `gather_now`
 ):           # True or False
     "Whether one more step is made; asked by all, answered by the first"
     if acc.num_processes==1: return True
@@ -96,7 +96,7 @@ def _told(acc, number):
     import torch
     t = torch.tensor([number], device=acc.device); torch.distributed.broadcast(t, 0); return t.item()
 
-def all_gather(
+def gather_now(
     acc,    # as above
     gather, # what all processes do
 ):

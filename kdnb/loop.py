@@ -9,12 +9,12 @@ __all__ = ['TrainingError', 'pick_device', 'on_device', 'bf16_gain', 'pick_preci
 # %% ../nbs/10_loop.ipynb #597d60ef
 import copy, functools, math, os, time
 from .recipe import OBJECTIVES, RecipeError, derive, scheduled
-from .distributed import accelerator, all_gather, goes_on, processes, shares, together
+from .distributed import accelerator, gather_now, goes_on, processes, shares, together
 from .fsdp import Parts, in_parts
 from .lesson import Aids, Lesson, own_view, ranked_view, view
 from .reinforce import own_turn
 from .align import theirs
-from .folder import learns
+from .lora import learns
 
 # %% ../nbs/10_loop.ipynb #21c1005a
 class TrainingError(RuntimeError): "Training cannot go on; the text says why and what to try"
@@ -53,7 +53,7 @@ def _multiplies_bf16(device):
 def bf16_gain(
     n:int=1024, # rows and columns
 ):              # a ratio
-    "How many times as fast this CPU multiplies two matrices in bf16 as in fp32: the best of five each, in turn"
+    "How many times as fast this CPU multiplies two matrices in bf16 as in fp32: the best of six each, in turn"
     import torch
     both = [[torch.ones(n, n, dtype=t)]*2 for t in (torch.float32, torch.bfloat16)]; best = [math.inf]*2
     for _ in range(6):
@@ -207,7 +207,7 @@ def lessons(
     learner = copy.deepcopy(student) if in_parts() else student
     lesson = Lesson(learner, stage, teacher_head, aids, torch.bfloat16 if precision=="bf16" else torch.float32)
     learner.model.train(not stage.families & {"ranking","reinforcement"})    # ratios to what was said before are ratios of the same model: no dropout there
-    if in_parts(): lesson = Parts(lesson, named, optimizer, acc); opt, clip, gather = lesson.opt, lesson.clip, lesson.gather; student.refresh = lambda: all_gather(acc, gather)
+    if in_parts(): lesson = Parts(lesson, named, optimizer, acc); opt, clip, gather = lesson.opt, lesson.clip, lesson.gather; student.refresh = lambda: gather_now(acc, gather)
     else: (lesson, opt), clip, gather = acc.prepare(lesson, optimizer, device_placement=[False, False]), lambda most: acc.clip_grad_norm_(named.values(), most), None
     times = max(stage.options_of(o).get("epochs", 1) for o in stage.terms)
     if first==0 and "ted" in stage.terms: _train_filters(student, knowledge, stage, seed, aids)

@@ -8,7 +8,7 @@ __all__ = ['check_lora', 'maps_of', 'learns', 'adapt', 'keep_adapters', 'merged'
 # %% ../nbs/04c_lora.ipynb #4c0a0004
 import importlib.util
 from .recipe import Lora, RecipeError, nearest
-from .teachers import LM, seeded
+from .teachers import LM, no_bars, seeded
 
 # %% ../nbs/04c_lora.ipynb #4c0a0007
 def check_lora(
@@ -53,10 +53,11 @@ def adapt(
     if on_event: on_event(dict(kind="note", text=f"LoRA of rank {lora.rank} on {sum(n.endswith('.lora_A') for n,_ in student.model.named_modules())} maps of {student.name}: {few:,} weights are trained, beside {whole:,} that stay"))
     return student
 
-def keep_adapters(student, folder):
-    "Write a student's adapters as peft does, to be loaded onto the same model elsewhere; nothing where there are none"
-    from kdnb.teachers import no_bars
-    if student.adapters is None: return
+def keep_adapters(
+    student, # with adapters
+    folder,  # where
+):
+    "Write a student's adapters as peft does, to be loaded onto the same model elsewhere"
     with no_bars(): student.adapters.save_pretrained(folder, save_embedding_layers=False)    # else peft asks the hub
 
 def merged(

@@ -13,7 +13,7 @@ from .recipe import ACROSS, OBJECTIVES, Recipe, RecipeError, derive, ensemble_pa
 from .skills import load_skill
 from .teachers import LM, load_teacher, model_config, no_bars, sha256, threads_for
 from .students import check_student, load_student, student_layers
-from .lora import adapt, check_lora, keep_adapters, merged
+from .lora import adapt, check_lora, keep_adapters, learns, merged
 from .knowledge import feature, same_tokens
 from .elicit import elicited, tell_of
 from .replies import Recorded, Replay
@@ -28,7 +28,7 @@ from .traces import check_layers
 from .align import recode, theirs
 from .vocabularies import in_words_of
 from .evaluate import answers, evaluate, fidelity, glimpse
-from .folder import Meter, RunFolder, checkpoints, learns, load_checkpoint, new_folder, plain, save_checkpoint, whole_rows, write, write_rows
+from .folder import Meter, RunFolder, checkpoints, load_checkpoint, new_folder, plain, save_checkpoint, whole_rows, write, write_rows
 from .states import full, origin, states, weights_of
 from .distributed import accelerator, check_parts, order, processes
 from .fsdp import in_parts
@@ -378,7 +378,9 @@ def _finish(w):
     write_rows(f/"samples.jsonl", table.to_dict("records"))
     write_rows(f/"answers.jsonl", said.drop(columns="ids").to_dict("records"))
     write(f/"metrics.json", json.dumps(metrics, indent=1))
-    keep_adapters(w.student, f/"adapters"); merged(w.student)
+    if w.student.adapters is not None:
+        with new_folder(f/"adapters") as tmp: keep_adapters(w.student, tmp)
+        merged(w.student)
     with new_folder(f/"student") as tmp: w.student.model.save_pretrained(tmp); w.student.tokenizer.save_pretrained(tmp)
     if (m := w.reward()) is not None:
         from safetensors.torch import save_file
