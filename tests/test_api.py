@@ -298,7 +298,7 @@ def lines(path): return path.read_bytes().count(b"\n") if path.is_file() else 0
 def test_killed_and_resumed(serve, tmp_path, sign):
     "No row lost, none asked twice that was in the journal, whenever the kill comes; a request is known by its seed"
     seed = int(os.environ.get("KDNB_KILL_SEED", time.time_ns() % 10**6)); rng = random.Random(seed); print("KDNB_KILL_SEED", seed)
-    s, j, n = serve(lambda n,ask: rng.choice([None]*9+["drop", "half", (500, {})]), delay=.01), tmp_path/"j.jsonl", 600    # a quarter fails: with five retries one request in 4,000 would have no answer
+    s, j, n = serve(lambda n,ask: rng.choice([None]*9+["drop", "half", (500, {})]), delay=.01), tmp_path/"j.jsonl", 900    # more than a child gets done while a busy machine keeps the kill waiting; a quarter fails: with five retries one request in 4,000 would have no answer
     for at in sorted(rng.sample(range(20, 250), 2)):
         p = child(s, j, n)
         while lines(j) < at: assert p.poll() is None, p.stderr.read(); time.sleep(.002)
@@ -306,7 +306,7 @@ def test_killed_and_resumed(serve, tmp_path, sign):
         p.send_signal(sign); p.wait(30)
         keys = [r["key"] for r in map(json.loads, j.read_bytes().split(b"\n")[:lines(j)]) if "key" in r]; kept = {derive(0, k) % 2**31 for k in keys}
         before, answered = len(s.asked), len({a["seed"] for a in s.asked})
-        assert p.returncode != 0 and at-1 <= len(kept)==len(keys) < n and answered-len(kept) <= 16
+        assert p.returncode != 0 and at-1 <= len(kept)==len(keys) < n and answered-len(kept) <= 16, (p.returncode, at, len(kept), p.stderr.read()[-500:])
     p = child(s, j, n); assert p.wait(60)==0, p.stderr.read()
     rows, asked = read_journal(j), [user(f"prompt {i % 250}") for i in range(n)]
     assert not kept & {a["seed"] for a in s.asked[before:]} and sorted(r["key"] for r in rows)==sorted(request_keys(asked, 1, 48, 0))
