@@ -40,8 +40,9 @@ def check_parts(
 ):
     "Refuse what several processes cannot do as one would"
     split = [name for name,var in (("FSDP", "ACCELERATE_USE_FSDP"), ("DeepSpeed", "ACCELERATE_USE_DEEPSPEED"), ("Megatron", "ACCELERATE_USE_MEGATRON_LM")) if os.environ.get(var, "").lower()=="true"]
-    if many > 1 and split and split[0] != "FSDP": raise RecipeError(f"{split[0]} splits the student among the processes in a way of its own, and a run measures and keeps it in the first. Launch with FSDP (accelerate launch --use_fsdp --fsdp_version 2), or without either: each process then holds the whole student")
+    if split and split[0] != "FSDP": raise RecipeError(f"{split[0]} splits the student among the processes in a way of its own, and a run measures and keeps it in the first. Launch with FSDP (accelerate launch --use_fsdp --fsdp_version 2), or without either: each process then holds the whole student")
     if many > 1 and split and os.environ.get("FSDP_VERSION", "1") != "2": raise RecipeError("this is FSDP of version 1, and kdnb speaks version 2, torch's `fully_shard`. Launch with --fsdp_version 2")
+    if many > 1 and split and os.environ.get("FSDP_ACTIVATION_CHECKPOINTING", "").lower()=="true": raise RecipeError("FSDP was asked to compute activations again (activation checkpointing), which kdnb does not do yet. Launch with --fsdp_activation_checkpointing false")
     for s in stages if many > 1 else ():
         if split and s.share: raise RecipeError(f"on_policy is {s.share:g}: the student's own answers need all of it in each process, and FSDP leaves a part in each. Launch without FSDP, or choose on_policy 0")
         if not set(s.terms) <= PARTED: raise RecipeError(f"'{next(o for o in s.terms if o not in PARTED)}' is not known to be a mean over tokens or prompts, so {many} processes, each with a part of the batch, might learn something else than one. Run it in one process, or use one of {', '.join(sorted(PARTED))}")

@@ -167,7 +167,7 @@ def _finite(e, again):
     if math.isfinite(e["loss"]) and math.isfinite(e["grad_norm"]): return e
     wrong = TrainingError(f"the loss became {e['loss']} (gradient norm {e['grad_norm']}) at step {e['step']}, learning rate {e['lr']:.2g}. "
                           f"The weights {'of the newest checkpoint' if again else 'before that step'} are kept. Try a learning rate ten times smaller, or a longer warmup")
-    wrong.touched = again    # ppo steps several times on the same answers; of a student in parts the whole is as old as the checkpoint
+    wrong.touched = again > 0    # ppo steps several times on the same answers
     raise wrong
 
 def _update(lesson, opt, acc, clip, event, again, weights, share, **views):
@@ -219,7 +219,9 @@ def lessons(
         for g in opt.param_groups: g["lr"] = lr_at(stage, i)
         event = dict(step=i+1, lr=lr_at(stage, i))
         weights = stage.weights(i); share, tokens = shares(weights, views, rows, acc)
-        for again in range(times): event = _update(lesson, opt, acc, clip, event, again > 0 or in_parts(), weights, share, temperature=scheduled(stage.temperature, i, stage.steps), **views)
+        try:
+            for again in range(times): event = _update(lesson, opt, acc, clip, event, again, weights, share, temperature=scheduled(stage.temperature, i, stage.steps), **views)
+        except TrainingError: gather and gather(); student.refresh = None; raise    # all processes see the same loss: what stood before this step is whole in each
         try: yield {**event, "tokens": tokens}
         except GeneratorExit:
             if gather or i+1 < stage.steps: goes_on(acc, False)    # the others hear that this was the last step

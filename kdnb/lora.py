@@ -58,6 +58,7 @@ def keep_adapters(
     folder,  # where
 ):
     "Write a student's adapters as peft does, to be loaded onto the same model elsewhere"
+    if student.name.startswith("layers:"): student.adapters.peft_config["default"].base_model_name_or_path = f"{student.name} of {student.notes['from_']}"    # no model that could be loaded by a name
     with no_bars(): student.adapters.save_pretrained(folder, save_embedding_layers=False)    # else peft asks the hub
 
 def merged(

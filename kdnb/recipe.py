@@ -387,7 +387,7 @@ class Recipe(Strict):
     data: Data|None = None      # seed knowledge in place of the skill's own
     seed: int = Field(0, ge=0)  # seeds weights, order and what the teacher says; the held-out draws have `evaluation.seed`
     device: str = "auto"        # auto takes cuda, then mps, then cpu
-    precision: Literal["auto","fp32","bf16"] = "auto" # auto: bf16 where the device multiplies it faster, else fp32
+    precision: Literal["auto","fp32","bf16"] = "auto" # auto: bf16 for students above 20 million weights where a GPU multiplies it, or a CPU is measured to be faster by it; else fp32
     stages: list[Stage] = [Stage()]
     evaluation: Evaluation = Evaluation()
     lora: Lora = Lora()         # low-rank adapters, which are trained in place of the student's weights

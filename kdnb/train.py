@@ -300,8 +300,8 @@ def _prepare(run):
 # %% ../nbs/11_train.ipynb #1273108f
 def _answer(w):
     "Call what was asked to be called between two steps"
-    w.run.asked and w.whole()
     while w.run.asked:
+        w.whole()
         f, was = w.run.asked.popleft(), w.student.model.training; w.student.model.eval()
         try: f(w.student, w.model)
         except Exception as e: w.run.emit(kind="note", text=f"{type(e).__name__}: {e}", trace=traceback.format_exc())
@@ -340,7 +340,7 @@ def _aids(w, i, rnd):
 def _steps(w, i, rnd, first):
     "A round of a stage from some step on: its rows, the events to come, and what a checkpoint keeps"
     r = w.run.recipe; s = r.stages[i]; rows, hidden = _stage_knowledge(w, i, rnd); aids = _aids(w, i, rnd)
-    named = trainable(w.student, s, aids); opt = adamw(named, s.lr, w.state if first else None)
+    named = trainable(w.student, s, aids); opt = adamw(named, s.lr, w.state if first else None); w.state = None
     return rows, lessons(w.student, rows, s, hidden, w.head, derive(r.seed, "train", i, rnd), first, opt, w.precision, aids), named, opt, aids
 
 def _train_stage(w, i, rnd, began, log):
@@ -476,10 +476,10 @@ def _turn(run):
 # %% ../nbs/11_train.ipynb #5b1c7e91
 def _meet(run):
     "Wait until all processes of this run are here"
-    n = processes()[1]
+    n = processes()[1]; check_parts(run.recipe.stages, n)
     if n==1: return
     import torch
-    check_parts(run.recipe.stages, n); run.emit(kind="phase", text=f"waiting for {n} processes to meet"); accelerator(torch.device(pick_device(run.recipe.device)))
+    run.emit(kind="phase", text=f"waiting for {n} processes to meet"); accelerator(torch.device(pick_device(run.recipe.device)))
 
 def _along(run):
     "What the other processes do: train with the first, stage by stage as it says, and neither ask, write nor measure"

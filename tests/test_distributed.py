@@ -63,3 +63,14 @@ def test_what_two_cannot_do(tmp_path):
     "is refused before anything is loaded, once"
     done = ran(tmp_path/"two", short_recipe(objective="ted"), *TORCHRUN, KDNB, "distill", "r.yaml"); why = "'ted' is not known to be a mean over tokens or prompts, so 2 processes"
     assert done.returncode and done.stderr.count(why)==1 and "loading" not in done.stderr and not (tmp_path/"two/runs").exists()
+
+NOT_FINITE = """import kdnb.loop as loop; from kdnb.cli import main
+finite, calls = loop._finite, []
+def sixth(e, again): calls.append(1); return finite({**e, "loss": float("nan")} if len(calls)==6 else e, again)
+loop._finite = sixth; raise SystemExit(main(["distill", "r.yaml"]))"""
+
+def test_not_finite_in_parts(tmp_path):
+    "A loss that is no number ends a run whose student lies in parts, with the steps before it kept"
+    r = short_recipe(warm=0); at = begun(tmp_path/"two", r); (at/"fails.py").write_text(NOT_FINITE)
+    done = subprocess.run([*TORCHRUN, "fails.py"], cwd=at, capture_output=True, text=True, timeout=120, env=ENV | FSDP); run = at/f"runs/{r.run_id}"
+    assert done.returncode and "The weights before that step are kept" in done.stderr and (run/"checkpoint-5").is_dir() and json.loads((run/"status.json").read_text())["state"]=="failed", done.stderr[-2000:]
