@@ -259,7 +259,7 @@ def test_stopped_by_an_event(serve, how):
     def on_event(e):
         if e.get("done", 0) >= 7 and s.hanging==4: raise how
     with pytest.raises(how): ApiTeacher(s.name, Api(concurrency=4)).say(prompts(500), on_event=on_event, on_reply=lambda i,r: got.append(i))
-    assert not s.release.is_set() and sorted(got)==list(range(7)) and len(s.asked)==11
+    assert not s.release.is_set() and len(set(got))==len(got)==7 and set(got) <= set(range(11)) and len(s.asked)==11    # which seven came first is for the net to say
     end = time.time()+20
     while s.gone < 4 and time.time() < end: time.sleep(.01)
     assert s.gone==4 and not [t for t in threading.enumerate() if t.name=="kdnb-api"]
