@@ -7,24 +7,25 @@ __all__ = ['in_parts', 'cut', 'Parts']
 
 # %% ../nbs/10_fsdp.ipynb #10f50004
 import os
-from .distributed import processes
+from .distributed import processes, told
+from .recipe import RecipeError
 
 # %% ../nbs/10_fsdp.ipynb #10f50007
-def in_parts(): "Whether the launcher asked for FSDP"; return processes()[1] > 1 and os.environ.get("ACCELERATE_USE_FSDP", "").lower()=="true"
+def in_parts(): "Whether the launcher asked for FSDP"; return processes()[1] > 1 and told("ACCELERATE_USE_FSDP")
 
 def cut(
     lesson, # `Lesson`, its student's weights whole; changed in place
     device, # torch device
 ):
     "Every layer of a student, and what is left, in as many parts as there are processes"
-    from accelerate import FullyShardedDataParallelPlugin
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
-    asked = FullyShardedDataParallelPlugin(fsdp_version=2); mesh = init_device_mesh(device.type, (processes()[1],))
-    layers = asked.transformer_cls_names_to_wrap or lesson.model._no_split_modules or ()
-    for m in lesson.model.modules():
-        if type(m).__name__ in layers: fully_shard(m, mesh=mesh, reshard_after_forward=asked.reshard_after_forward, offload_policy=asked.cpu_offload)
-    fully_shard(lesson, mesh=mesh, offload_policy=asked.cpu_offload)
+    mesh, stay = init_device_mesh(device.type, (processes()[1],)), os.environ.get("FSDP_RESHARD_AFTER_FORWARD", "").lower()=="false"
+    layers = list(filter(None, os.environ.get("FSDP_TRANSFORMER_CLS_TO_WRAP", "").split(","))) or lesson.model._no_split_modules or ()
+    found = [m for m in lesson.model.modules() if type(m).__name__ in layers]
+    if not found: raise RecipeError(f"no part of {type(lesson.model).__name__} is called {' or '.join(layers) or 'a layer by the model itself'}, so all of it would be gathered at once. Launch with --fsdp_transformer_layer_cls_to_wrap and the name of its layers, such as {', '.join(sorted({type(m).__name__ for m in lesson.model.modules()})[:12])}")
+    for m in found: fully_shard(m, mesh=mesh, reshard_after_forward=not stay)
+    fully_shard(lesson, mesh=mesh)
 
 # %% ../nbs/10_fsdp.ipynb #10f50009
 class Parts:
@@ -50,6 +51,6 @@ class Parts:
         "In all processes at once: the student's weights, and in the first what the optimiser knows"
         for n,p in self.own.items():
             w = self.named[n]; w.data.copy_(_whole(p.detach())); s = {k: _whole(t) for k,t in self.opt.state.get(p, {}).items()}
-            if processes()[0]==0: self.optimizer.state[w] = {k: t.cpu().clone() for k,t in s.items()}
+            if processes()[0]==0: self.optimizer.state[w] = {k: t.to("cpu", copy=True) for k,t in s.items()}
 
 def _whole(t): return t.full_tensor() if hasattr(t, "full_tensor") else t

@@ -207,9 +207,13 @@ def lessons(
     learner = copy.deepcopy(student) if in_parts() else student
     lesson = Lesson(learner, stage, teacher_head, aids, torch.bfloat16 if precision=="bf16" else torch.float32)
     learner.model.train(not stage.families & {"ranking","reinforcement"})    # ratios to what was said before are ratios of the same model: no dropout there
-    if in_parts(): lesson = Parts(lesson, named, optimizer, acc); opt, clip, gather = lesson.opt, lesson.clip, lesson.gather; student.refresh = lambda: gather_now(acc, gather)
+    if in_parts(): lesson = Parts(lesson, named, optimizer, acc); opt, clip, gather = lesson.opt, lesson.clip, lesson.gather
     else: (lesson, opt), clip, gather = acc.prepare(lesson, optimizer, device_placement=[False, False]), lambda most: acc.clip_grad_norm_(named.values(), most), None
-    times = max(stage.options_of(o).get("epochs", 1) for o in stage.terms)
+    times, lost = max(stage.options_of(o).get("epochs", 1) for o in stage.terms), []
+    def refresh():
+        student.refresh = None    # once a step is enough
+        try: gather_now(acc, gather)
+        except BaseException: lost.append(True); raise    # the others still wait for this process' part
     if first==0 and "ted" in stage.terms: _train_filters(student, knowledge, stage, seed, aids)
     for i,rows,views in batches(knowledge, stage, seed, first, hidden, student.device, part):
         if not goes_on(acc, gather=gather): break
@@ -221,11 +225,12 @@ def lessons(
         weights = stage.weights(i); share, tokens = shares(weights, views, rows, acc)
         try:
             for again in range(times): event = _update(lesson, opt, acc, clip, event, again, weights, share, temperature=scheduled(stage.temperature, i, stage.steps), **views)
-        except TrainingError: gather and gather(); student.refresh = None; raise    # all processes see the same loss: what stood before this step is whole in each
+        except TrainingError: gather and gather(); raise    # all processes see the same loss: what stood before this step is whole in each
+        if gather: student.refresh = refresh
         try: yield {**event, "tokens": tokens}
         except GeneratorExit:
-            if gather or i+1 < stage.steps: goes_on(acc, False)    # the others hear that this was the last step
-            student.refresh = None; raise
+            if not lost and (gather or i+1 < stage.steps): goes_on(acc, False)    # the others hear that this was the last step
+            raise
+        finally: student.refresh = None
     else:
         if gather: goes_on(acc, False, gather)    # the first may still keep what is whole
-    student.refresh = None

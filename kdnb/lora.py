@@ -47,10 +47,9 @@ def adapt(
     for t in lora.targets:
         if not any(n==t or n.endswith("."+t) for n in names): raise RecipeError(f"lora.targets names '{t}', and no linear map of {student.name} but the head ends so. {nearest(t, ends)}")
     how = LoraConfig(task_type="CAUSAL_LM", r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=list(lora.targets) or ends)
-    whole = student.size
     with seeded(seed), warnings.catch_warnings(): warnings.simplefilter("ignore", FutureWarning); student.adapters = get_peft_model(student.model, how)    # peft asks transformers in its old words
     few = sum(p.numel() for p in learns(student).values())
-    if on_event: on_event(dict(kind="note", text=f"LoRA of rank {lora.rank} on {sum(n.endswith('.lora_A') for n,_ in student.model.named_modules())} maps of {student.name}: {few:,} weights are trained, beside {whole:,} that stay"))
+    if on_event: on_event(dict(kind="note", text=f"LoRA of rank {lora.rank} on {sum(n.endswith('.lora_A') for n,_ in student.model.named_modules())} maps of {student.name}: {few:,} weights are trained, beside {student.size:,} that stay"))
     return student
 
 def keep_adapters(

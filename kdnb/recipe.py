@@ -12,7 +12,7 @@ __all__ = ['DATA', 'EVOLVE', 'GROUPS', 'TINY_STUDENTS', 'TINY_SKILLS', 'PRESETS'
 import difflib, hashlib, importlib.util, inspect, json, math, re
 from pathlib import Path
 from typing import Any, Literal
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from .catalogue import ACROSS, LEGAL, LIKELIEST, ONLY, METHODS, OBJECTIVES, ON_POLICY, OPTIONS, STEPS, TEACHERS
 
 DATA = Path(importlib.util.find_spec("kdnb.recipe").origin).parent/"data"    # also where a clone named kdnb lies in the working folder
@@ -59,7 +59,7 @@ class Strict(BaseModel):
     def _known_fields(cls, v):
         if not isinstance(v, dict): raise RecipeError(f"expected fields of a {cls.__name__}, got {v!r}")
         for k in v:
-            if k not in cls.model_fields: raise RecipeError(f"'{k}' is not a field of {cls.__name__}. {nearest(k, cls.model_fields)}")
+            if k not in cls.model_fields: raise RecipeError(f"'{k}' is not a field of {cls.__name__}. " + ("It stands beside 'stages', not in one of them." if cls.__name__=="Stage" and k in Recipe.model_fields else nearest(k, cls.model_fields)))
         return v
 
 # %% ../nbs/00_recipe.ipynb #b7034b66
@@ -322,10 +322,14 @@ class Evaluation(Strict):
 
 class Lora(Strict):
     "Low-rank adapters (Hu et al. 2021, arXiv 2106.09685): the student keeps its weights, and its linear maps learn a difference, the product of two thin matrices"
-    rank: int = Field(0, ge=0, le=4096)   # of the differences that LoRA trains in place of the weights; 0 trains all weights
+    rank: int = Field(0, ge=0, le=4096, strict=True) # of the differences that LoRA trains in place of the weights; 0 trains all weights
     alpha: float = Field(16, gt=0)        # a difference counts alpha/rank times
     dropout: float = Field(0, ge=0, lt=1) # share of a difference's inputs that a step leaves out
     targets: list[str] = []               # names of the maps that learn one, such as q_proj and v_proj; empty: all but the head
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _named(cls, v): return [t.strip() for t in v.split(",")] if isinstance(v, str) else v
 
     @model_validator(mode="after")
     def _possible(self):
@@ -448,7 +452,7 @@ def _simple(cls, /,
     "A recipe of one objective with settings that suit the teacher"
     for name,v,kinds,words in (("teacher",teacher,str,"a name"), ("student",student,(str,type(None)),"a name"), ("elicit",elicit,(str,dict,list,type(None)),"a method or a list of them"),
                                ("objective",objective,(str,dict,type(None)),"a name, a sum such as fkl+ce, or a mapping of names to weights"),
-                               ("evaluation",evaluation,(dict,type(None)),"fields such as evaluation.every"), ("data",data,(dict,Data,type(None)),"fields such as data.source"), ("api",api,(dict,Api,type(None)),"fields such as api.price"), ("lora",lora,(dict,Lora,type(None)),"fields such as lora.rank"),
+                               ("evaluation",evaluation,(dict,type(None)),"fields such as evaluation.every"), ("data",data,(dict,Data,type(None)),"fields such as data.source"), ("api",api,(dict,Api,type(None)),"fields such as api.price"), ("lora",lora,(dict,Lora,type(None)),"fields, such as dict(rank=8) (-p lora.rank 8)"),
                                ("warm",warm,(int,type(None)),"a whole number of steps")):
         if not isinstance(v, kinds): raise RecipeError(f"'{name}' is {v!r}; expected {words}")
     for k in stage:

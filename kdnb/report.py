@@ -211,8 +211,9 @@ def make_report(
     path, sink = find_template(template), sink or (lambda e: None)
     check_parameters(path, params)
     if path.stem=="compare":
-        from kdnb.train import check
-        for r in comparison(**{k:v for k,v in params.items() if k in inspect.signature(comparison).parameters}).values(): check(r)
+        from kdnb.train import Run, check
+        for r in comparison(**{k:v for k,v in params.items() if k in inspect.signature(comparison).parameters}).values():
+            if "runs" not in params or Run(r, params["runs"]).state != "done": check(r)    # what is done is only shown
     if path.stem=="modes": _check_modes(params)
     out = Path(out or Path("reports")/f"{path.stem}-{time.strftime('%Y%m%d-%H%M%S')}"); out.mkdir(parents=True, exist_ok=True)
     if "runs" in parameters(path): params = {"runs": str((out/"runs").resolve()), **params}

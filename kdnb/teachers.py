@@ -68,7 +68,7 @@ class LM:
     @property
     def context(self): return getattr(self.model.config, "max_position_embeddings", None) or 10**9
     @property
-    def size(self): return sum(p.numel() for p in self.model.parameters())
+    def size(self): "Weights, adapters beside them left out"; return sum(p.numel() for p in self.model.parameters() if self.adapters is None or not p.requires_grad)
 
     def hidden(self, ids, mask, at=None):
         "Last hidden states (rows, positions, width) of right-padded ids; times `head` they are the logits. `at`, where the next token counts, matters to several teachers as one"

@@ -12,7 +12,7 @@ from pathlib import Path
 from .recipe import ACROSS, OBJECTIVES, Recipe, RecipeError, derive, ensemble_parts, skill_folder, teacher_gives
 from .skills import load_skill
 from .teachers import LM, load_teacher, model_config, no_bars, sha256, threads_for
-from .students import check_student, load_student, student_layers
+from .students import check_student, layers_in, load_student, student_layers
 from .lora import adapt, check_lora, keep_adapters, learns, merged
 from .knowledge import feature, same_tokens
 from .elicit import elicited, tell_of
@@ -150,7 +150,7 @@ def check(
         if name.startswith("replay:") and not any(x.said for xs in Replay(name, recipe.data).talks.values() for x in xs) and any(s.needs_logits for s in recipe.stages): raise RecipeError(f"{name} holds no log-probabilities of tokens, which 'keep' wants. Record a server's replies with api.top, or use elicit labeling with objective ce")
         if name.startswith("api:"): ApiTeacher(name, recipe.api).check()
     check_student(recipe.student, recipe.teacher); check_lora(recipe.lora)
-    layers = student_layers(recipe.student, recipe.teacher), getattr(model_config(recipe.teacher), "num_hidden_layers", None)
+    layers = student_layers(recipe.student, recipe.teacher), layers_in(model_config(recipe.teacher))
     for s in recipe.stages:
         for o in s.terms if all(layers) else ():
             if "layers" in (opt := s.options_of(o)): check_layers(o, opt["layers"], *layers)
@@ -184,7 +184,7 @@ def _same_data(run):
 def _environment(run, teacher, student, device, precision, why):
     import datasets, torch, transformers
     return dict(kdnb=importlib.metadata.version("kdnb"), python=platform.python_version(), torch=torch.__version__, transformers=transformers.__version__, datasets=datasets.__version__,
-                machine=platform.machine(), cores=os.cpu_count(), threads=torch.get_num_threads(), device=device, processes=processes()[1], precision=precision, precision_because=why,
+                machine=platform.machine(), cores=os.cpu_count(), threads=torch.get_num_threads(), device=device, processes=processes()[1], in_parts=in_parts(), precision=precision, precision_because=why,
                 teacher=teacher.notes, teacher_size=getattr(teacher, "size", None), student_size=student.size, folder=os.getcwd(), files=_sources(run.recipe))
 
 # %% ../nbs/11_train.ipynb #787ba5ac
@@ -216,7 +216,11 @@ class _Work:
     def total(self): return sum(s.steps*s.rounds for s in self.run.recipe.stages)
     @property
     def skill(self): return load_skill(self.run.recipe.skill, self.run.recipe.data)
-    def whole(self): "Bring the student up to date, where another copy trains in parts"; self.student.refresh and self.student.refresh()
+    def whole(self):
+        "Bring the student up to date, where another copy trains in parts"
+        if self.student.refresh is None: return
+        try: self.student.refresh()
+        except BaseException: self.run.alone = True; raise
     def measure(self, step):
         "Held-out measures as columns of the history, and what the student says by now as rows of the glimpses"
         self.whole()
@@ -242,9 +246,8 @@ def tune_allocator():
         libc = ctypes.CDLL("libc.so.6"); libc.mallopt(-3, 2**30); libc.mallopt(-1, 2**31-1)    # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
 
 def _precision(run, device, size):
-    "As the recipe has it; in the midst of a run, and in processes that train along, as it began"
-    began = run._json("environment.json", {}) if run.last_step or not run.leads else {}
-    same = began.get("device", "").partition(":")[0]==device.partition(":")[0]
+    "As the recipe has it; of a run that has begun, on the same kind of device, as it began"
+    began = run._json("environment.json", {}); same = began.get("device", "").partition(":")[0]==device.partition(":")[0]
     return (began["precision"], began["precision_because"]) if same else pick_precision(run.recipe.precision, device, size)
 
 def _load(run):
@@ -365,7 +368,7 @@ def _train_stage(w, i, rnd, began, log):
     except TrainingError as e:
         if whole and not getattr(e, "touched", False): keep(whole)
         raise
-    except BaseException: run.alone = steps.gi_frame is None; raise    # in the midst of a step, in which the other processes still are
+    except BaseException: run.alone = run.alone or steps.gi_frame is None; raise    # in the midst of a step, in which the other processes still are
     finally: steps.close()
 
 # %% ../nbs/11_train.ipynb #e5dca880

@@ -64,13 +64,40 @@ def test_what_two_cannot_do(tmp_path):
     done = ran(tmp_path/"two", short_recipe(objective="ted"), *TORCHRUN, KDNB, "distill", "r.yaml"); why = "'ted' is not known to be a mean over tokens or prompts, so 2 processes"
     assert done.returncode and done.stderr.count(why)==1 and "loading" not in done.stderr and not (tmp_path/"two/runs").exists()
 
-NOT_FINITE = """import kdnb.loop as loop; from kdnb.cli import main
-finite, calls = loop._finite, []
+NOT_FINITE = """import os, torch, kdnb.fsdp as fsdp, kdnb.loop as loop; from kdnb.cli import main
+finite, calls, gather = loop._finite, [], fsdp.Parts.gather
 def sixth(e, again): calls.append(1); return finite({**e, "loss": float("nan")} if len(calls)==6 else e, again)
-loop._finite = sixth; raise SystemExit(main(["distill", "r.yaml"]))"""
+def told(self):
+    mine = [(p.to_local().numel(), *(t.to_local().numel() for k,t in self.opt.state[p].items() if k != "step")) for p in self.own.values()]
+    os.write(1, f"MINE {[sum(x)/sum(w.numel() for w in self.named.values()) for x in zip(*mine)]}\\n".encode()); gather(self)    # a line at once: two processes speak
+loop._finite, fsdp.Parts.gather = sixth, told; raise SystemExit(main(["distill", "r.yaml"]))"""
 
 def test_not_finite_in_parts(tmp_path):
-    "A loss that is no number ends a run whose student lies in parts, with the steps before it kept"
-    r = short_recipe(warm=0); at = begun(tmp_path/"two", r); (at/"fails.py").write_text(NOT_FINITE)
-    done = subprocess.run([*TORCHRUN, "fails.py"], cwd=at, capture_output=True, text=True, timeout=120, env=ENV | FSDP); run = at/f"runs/{r.run_id}"
-    assert done.returncode and "The weights before that step are kept" in done.stderr and (run/"checkpoint-5").is_dir() and json.loads((run/"status.json").read_text())["state"]=="failed", done.stderr[-2000:]
+    "A loss that is no number ends a run whose student lies in parts; the steps before it are kept as one process keeps them, and each process held half of weights and averages"
+    from safetensors.torch import load_file
+    r = short_recipe(warm=0, student="layers:2", lr=1e-3); kept = {}
+    for name,words,env in (("one", [sys.executable], {}), ("two", TORCHRUN, FSDP)):
+        at = begun(tmp_path/name, r); (at/"fails.py").write_text(NOT_FINITE); run = at/f"runs/{r.run_id}"
+        done = subprocess.run([*words, "fails.py"], cwd=at, capture_output=True, text=True, timeout=120, env=ENV | env)
+        assert done.returncode and "The weights before that step are kept" in done.stderr and json.loads((run/"status.json").read_text())["state"]=="failed", done.stderr[-2000:]
+        kept[name] = [load_file(run/"checkpoint-5"/f"{f}.safetensors") for f in ("model", "optimizer")]
+    for a,b in zip(kept["one"], kept["two"]): assert a.keys()==b.keys() and max((a[k].float()-b[k].float()).abs().max().item() for k in a) < 2e-4
+    shares = [x for l in done.stdout.splitlines() if l.startswith("MINE") for x in json.loads(l[5:])]; assert len(shares)==6 and all(abs(x-.5) < .05 for x in shares), done.stdout
+
+GATHER_FAILS = """import kdnb.fsdp as fsdp; from kdnb.cli import main; from kdnb.distributed import processes
+gather, calls = fsdp.Parts.gather, []
+def failing(self):
+    calls.append(1)
+    if len(calls)==2 and processes()[0]==0: raise MemoryError
+    gather(self)
+fsdp.Parts.gather = failing; raise SystemExit(main(["distill", "r.yaml"]))"""
+
+def test_gathering_fails(tmp_path):
+    "The first process runs out of memory while it puts the student together: said in words, and nobody waits for it"
+    r = short_recipe(); at = begun(tmp_path/"two", r); (at/"fails.py").write_text(GATHER_FAILS)
+    done = subprocess.run([*TORCHRUN, "fails.py"], cwd=at, capture_output=True, text=True, timeout=120, env=ENV | FSDP); status = json.loads((at/f"runs/{r.run_id}/status.json").read_text())
+    assert done.returncode and status["state"]=="failed" and "out of memory" in status["error"], (status, done.stderr[-2000:])
+
+def test_no_layer_is_cut(tmp_path):
+    r = short_recipe(); done = ran(tmp_path/"two", r, *TORCHRUN, KDNB, "distill", "r.yaml", **FSDP, FSDP_TRANSFORMER_CLS_TO_WRAP="LlamaLayer")
+    assert done.returncode and "is called LlamaLayer" in done.stderr and "LlamaDecoderLayer" in done.stderr, done.stderr[-2000:]

@@ -58,9 +58,10 @@ def test_a_folder_that_goes_is_said(tmp_path):
     assert said[-1]["kind"]=="failed" and "has gone while it trained" in said[-1]["text"] and "start again" in said[-1]["text"], said[-1]
     assert distill(run.recipe, tmp_path).state=="done"    # and it can
 
-def test_precision_stays_as_the_run_began(tmp_path, monkeypatch):
-    "Whether bf16 gains is measured once a run: what goes on with it does not ask again"
+@pytest.mark.parametrize("stops", [lambda e: e["kind"]=="step" and e["step"]==12, lambda e: e["kind"]=="eval"], ids=["in the midst", "before a step"])
+def test_precision_stays_as_the_run_began(tmp_path, monkeypatch, stops):
+    "Whether bf16 gains is measured once a run: what goes on with it does not ask again, also where it was stopped before its first checkpoint"
     import kdnb.train as train
-    monkeypatch.setattr(train, "pick_precision", lambda *a: ("bf16", "this once")); r = Recipe.simple(**SHORT); run = train.Run(r, tmp_path); run.sinks.append(lambda e: e["kind"]=="step" and e["step"]==12 and run.stop()); run.train()
+    monkeypatch.setattr(train, "pick_precision", lambda *a: ("bf16", "this once")); r = Recipe.simple(**SHORT); run = train.Run(r, tmp_path); run.sinks.append(lambda e: stops(e) and run.stop()); run.train(); assert run.state=="stopped"
     monkeypatch.setattr(train, "pick_precision", lambda *a: pytest.fail("asked again")); done = train.attach(run.folder).train(); env = done._json("environment.json", {})
     assert done.state=="done" and (env["precision"], env["precision_because"])==("bf16", "this once")

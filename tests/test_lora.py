@@ -48,6 +48,18 @@ def test_command_line(kdnb):
     assert "lora:\n  rank: 2" in attach(done.stdout.strip()).recipe.to_yaml()
     bad = kdnb("distill", "-p", "lora.alpha", "2"); assert bad.returncode and "Set lora.rank" in bad.stderr and "Traceback" not in bad.stderr
 
+def test_how_it_may_be_written():
+    "Targets as a text too; what stands in the wrong place is told where it belongs"
+    assert Recipe.simple("tiny", "layers:2", lora=dict(rank=2, targets="q_proj, v_proj")).lora.targets==["q_proj", "v_proj"]
+    with pytest.raises(RecipeError, match="beside 'stages', not in one of them"): Recipe.from_params(**{**recipe().to_params(), "stages": [dict(lora=dict(rank=2))]})
+
+def test_shown_without_peft(tmp_path, monkeypatch):
+    "A run that is done is shown, and its student loads, where peft is not installed; its size is that of the plain model"
+    from kdnb.report import make_report
+    r = recipe(steps=2, warm=2, evaluation=dict(every=0, prompts=2, samples=2)); run = distill(r, tmp_path); size = run.student.size
+    find = importlib.util.find_spec; monkeypatch.setattr(importlib.util, "find_spec", lambda n, *a: None if n=="peft" else find(n, *a))
+    assert make_report("compare", dict(recipe=r.to_yaml(), runs=str(tmp_path)), tmp_path/"page").is_file() and run._json("environment.json", {})["student_size"]==size
+
 def test_choices():
     "A student with random weights is chosen without adapters, and that is said; adapters for such a student are refused, and so is what means nothing without a rank"
     from kdnb.choices import choose
