@@ -7,6 +7,7 @@ One process a variant and round, in alternating order. Ratios are of the medians
 """
 import argparse, importlib.util, json, os, platform, statistics, subprocess, sys
 from importlib.metadata import version
+from pathlib import Path
 from .meter import Meter, flops, gemm_peak
 from .shapes import SHAPES
 from .variants import BLOCK, RATIOS, VARIANTS
@@ -50,26 +51,26 @@ def main(argv=None):
     p.add_argument("--shape", choices=SHAPES, type=lambda v: next((n for n in SHAPES if n.lower()==v.lower()), v), default="B", help="; ".join(f"{n}: teacher {s.teacher[0]} layers of {s.teacher[1]}, student {s.student[0]} of {s.student[1]}, {s.vocab:,} words" for n,s in SHAPES.items())+" (default: B)")
     p.add_argument("--rounds", type=int, default=3, help="of each variant (default: 3)"); p.add_argument("--steps", type=int, default=3, help="timed steps a round, after two that are not (default: 3)")
     p.add_argument("--only", help=f"variants, with commas between them: {', '.join(VARIANTS)}"); p.add_argument("--threads", type=int, default=os.cpu_count(), help="of torch (default: one a core)")
-    p.add_argument("--allocator", action="store_true", help="have all variants keep large blocks of memory, as `tune_allocator` of kdnb does: it costs memory and saves page faults"); p.add_argument("--out", help="a file for all that was measured, JSON")
+    p.add_argument("--allocator", action="store_true", help="have all variants keep large blocks of memory, as kdnb's training does by itself for students from 5 million weights on: it costs memory and saves page faults"); p.add_argument("--out", help="a file for all that was measured, JSON")
     p.add_argument("--child", help=argparse.SUPPRESS); p.add_argument("--count", action="store_true", help="count matrix products as well: their share of the machine's peak")
     a = p.parse_args(argv)
     if a.child: return child(a.child, a.shape, a.steps, a.count, a.allocator)
-    names = [n for n in map(str.strip, a.only.split(",")) if n] if a.only is not None else list(VARIANTS)
+    names = list(dict.fromkeys(n for n in map(str.strip, a.only.split(",")) if n)) if a.only is not None else list(VARIANTS)
     if not names: p.error("--only names no variant")
     for n in names:
         if n not in VARIANTS: p.error(f"there is no variant '{n}'; choose from {', '.join(VARIANTS)}")
     if min(a.rounds, a.steps, a.threads) < 1: p.error("--rounds, --steps and --threads are 1 or more")
     for begins,module in (("trl", "trl"), ("distill-anything", "distillanything")):
         if any(n.startswith(begins) for n in names) and importlib.util.find_spec(module) is None: p.error(f"{begins} is not installed: pip install -e '.[bench]', or name other variants with --only")
-    try: out = open(a.out, "w") if a.out else None
+    try: a.out and open(a.out, "a").close()
     except OSError as e: p.error(f"--out {a.out}: {e.strerror}")
     print(f"{len(names)*a.rounds} runs, about half a minute each, one and a half of kdnb run and kdnb by hand", file=sys.stderr)
     env = os.environ | dict(OMP_NUM_THREADS=str(a.threads), HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
     got = {n: [] for n in names}
     for r in range(a.rounds):
         for n in names[::-1] if r % 2 else names: got[n].append(measured(n, a.shape, a.steps, (["--count"] if a.count and r==0 else [])+(["--allocator"] if a.allocator else []), env)); print(f"round {r+1}, {n}: {statistics.median(got[n][-1]['seconds']):.3f} s", file=sys.stderr)
-    if out: out.write(json.dumps(dict(shape=a.shape, threads=a.threads, allocator=a.allocator, got=got)))
-    print(f"shape {a.shape}, {a.rounds} rounds of {a.steps} steps, {a.threads} threads on {os.cpu_count()} cores ({platform.processor() or platform.machine()}), fp32 GEMM peak {statistics.median(x['gemm'] for rs in got.values() for x in rs)/1e9:.0f} GFLOP/s{', large blocks kept' if a.allocator else ''}; "
+        if a.out: Path(a.out).write_text(json.dumps(dict(shape=a.shape, threads=a.threads, allocator=a.allocator, got=got)))
+    print(f"shape {a.shape}, {a.rounds} rounds of {a.steps} steps, {a.threads} threads on {os.cpu_count()} cores ({platform.processor() or platform.machine()}), fp32 GEMM peak {statistics.median(x['gemm'] for rs in got.values() for x in rs)/1e9:.0f} GFLOP/s{', large blocks kept by all' if a.allocator else ''}; "
           +", ".join(f"{m} {version(m)}" for m in ("torch","transformers","trl","distill-anything") if m in {"torch","transformers"} or any(n.startswith(m) for n in names))+"\n")
     report(a.shape, got)
 

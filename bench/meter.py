@@ -6,7 +6,7 @@ class Meter:
     def __init__(self, warm=2): self.warm, self.marks, self.base = warm, [], None
     def __call__(self):
         self.marks.append(_mark())
-        if len(self.marks)==1: self.base = rss(); reset_peak()
+        if len(self.marks)==1: give_back(); self.base = rss(); reset_peak()
     def report(self):
         "Seconds of each step after the warm ones, those left out in which another process or the host took more than a twentieth of this machine's cores; peak memory above what was built, MB"
         steps = [(b[0]-a[0], (b[1]-a[1])-(b[2]-a[2])) for a,b in zip(self.marks, self.marks[1:])][self.warm:]
@@ -17,6 +17,11 @@ def _mark():
     import psutil
     t, own = psutil.cpu_times(), psutil.Process().cpu_times()
     return time.perf_counter(), sum(getattr(t, k, 0) for k in ("user","nice","system","irq","softirq","steal")), own.user+own.system
+
+def give_back():
+    "What was freed before the steps is not theirs to use again for nothing"
+    import contextlib, ctypes
+    with contextlib.suppress(OSError, AttributeError): ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 def rss():
     import psutil

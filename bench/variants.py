@@ -6,6 +6,11 @@ BLOCK = 20    # updates that count as one step, where a step is short beside wha
 
 # kdnb
 
+def _students(lm):
+    "On a CPU `kdnb distill` has large blocks of memory kept for a student of some size"
+    from kdnb.train import tune_allocator
+    tune_allocator(lm.size); return lm
+
 def _kdnb(shape, steps, tick, objective="fkl", options={}, keep="all", precision="fp32", share=0., batches=1, cached=False):
     from datasets import Dataset
     from kdnb.knowledge import feature
@@ -14,7 +19,7 @@ def _kdnb(shape, steps, tick, objective="fkl", options={}, keep="all", precision
     from kdnb.recipe import Stage
     from kdnb.sparse import keeper
     from kdnb.teachers import LM
-    t = tokenizer(shape.vocab); teacher = LM(model(shape, "teacher", "bfloat16" if precision=="bf16" else "float32").eval().requires_grad_(False), t, "teacher"); student = LM(model(shape, "student"), t, "student")
+    t = tokenizer(shape.vocab); teacher = LM(model(shape, "teacher", "bfloat16" if precision=="bf16" else "float32").eval().requires_grad_(False), t, "teacher"); student = _students(LM(model(shape, "student"), t, "student"))
     P, C = rows(shape, steps*batches); knowledge = Dataset.from_dict(dict(prompt=["" for _ in P], prompt_ids=P, completion_ids=C, completion=["" for _ in P]))
     stage = Stage(objective={objective: 1.}, options=options, steps=steps, batch=shape.batch*batches, lr=LR, warmup=0, schedule="constant", on_policy=share, max_new_tokens=shape.answer, keep=keep)
     keep = keeper(teacher.head, keep); hidden = feature(teacher, knowledge, keep=keep) if cached else Fresh(teacher, knowledge, shape.answer)
@@ -48,7 +53,7 @@ def _steps(shape, steps, tick, block=BLOCK):
     from kdnb.fused import fused
     from kdnb.knowledge import positions
     from kdnb.teachers import LM
-    t = tokenizer(shape.vocab); teacher, student = (LM(model(shape, w), t, w) for w in ("teacher", "student")); P, C = rows(shape, 4); C = [[*c, t.eos_token_id] for c in C]; head = teacher.head.detach()    # what is read from a file ends as well
+    t = tokenizer(shape.vocab); teacher, student = (LM(model(shape, w), t, w) for w in ("teacher", "student")); _students(student); P, C = rows(shape, 4); C = [[*c, t.eos_token_id] for c in C]; head = teacher.head.detach()    # what is read from a file ends as well
     ids, mask, at, y = positions(P, C)
     with torch.no_grad(): known = torch.cat([teacher.hidden(ids[i:i+shape.batch], mask[i:i+shape.batch])[at[i:i+shape.batch]] for i in range(0, len(ids), shape.batch)])
     opt = torch.optim.AdamW(student.model.parameters(), lr=LR, betas=(.9, .98), weight_decay=0., fused=True); n = shape.answer+1

@@ -1310,6 +1310,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'kdnb.teachers.LM.size': ('teachers.html#lm.size', 'kdnb/teachers.py'),
                                'kdnb.teachers.LM.text': ('teachers.html#lm.text', 'kdnb/teachers.py'),
                                'kdnb.teachers.LM.words': ('teachers.html#lm.words', 'kdnb/teachers.py'),
+                               'kdnb.teachers._first_above': ('teachers.html#_first_above', 'kdnb/teachers.py'),
                                'kdnb.teachers._generate': ('teachers.html#_generate', 'kdnb/teachers.py'),
                                'kdnb.teachers._hf_sample': ('teachers.html#_hf_sample', 'kdnb/teachers.py'),
                                'kdnb.teachers._hub': ('teachers.html#_hub', 'kdnb/teachers.py'),

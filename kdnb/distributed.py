@@ -54,6 +54,8 @@ def check_parts(
     if split and os.environ.get("FSDP_VERSION", "1") != "2": raise RecipeError("this is FSDP of version 1, and kdnb speaks version 2, torch's `fully_shard`. Launch with --fsdp_version 2")
     for var,what in (("FSDP_ACTIVATION_CHECKPOINTING", "to compute activations again"), ("FSDP_OFFLOAD_PARAMS", "to keep parts in main memory")):
         if split and told(var): raise RecipeError(f"FSDP was asked {what}, which kdnb does not do yet. Launch with --{var.lower()} false")
+    for var,fits in (("FSDP_AUTO_WRAP_POLICY", "TRANSFORMER_BASED_WRAP"), ("FSDP_IGNORED_MODULES", "")):
+        if split and (got := os.environ.get(var, fits)) != fits: raise RecipeError(f"FSDP was asked for {var.lower()} {got}: kdnb cuts a student layer by layer, and all of it. Launch without that setting; layers of other names are named by --fsdp_transformer_layer_cls_to_wrap")
     for s in stages if many > 1 else ():
         if split and s.share: raise RecipeError(f"on_policy is {s.share:g}: the student's own answers need all of it in each process, and FSDP leaves a part in each. Launch without FSDP, or choose on_policy 0")
         if not set(s.terms) <= PARTED: raise RecipeError(f"'{next(o for o in s.terms if o not in PARTED)}' is not known to be a mean over tokens or prompts, so {many} processes, each with a part of the batch, might learn something else than one. Run it in one process, or use one of {', '.join(sorted(PARTED))}")

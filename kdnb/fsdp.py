@@ -21,9 +21,9 @@ def cut(
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
     mesh, stay = init_device_mesh(device.type, (processes()[1],)), os.environ.get("FSDP_RESHARD_AFTER_FORWARD", "").lower()=="false"
-    layers = list(filter(None, os.environ.get("FSDP_TRANSFORMER_CLS_TO_WRAP", "").split(","))) or lesson.model._no_split_modules or ()
-    found = [m for m in lesson.model.modules() if type(m).__name__ in layers]
-    if not found: raise RecipeError(f"no part of {type(lesson.model).__name__} is called {' or '.join(layers) or 'a layer by the model itself'}, so all of it would be gathered at once. Launch with --fsdp_transformer_layer_cls_to_wrap and the name of its layers, such as {', '.join(sorted({type(m).__name__ for m in lesson.model.modules()})[:12])}")
+    asked = [n for x in os.environ.get("FSDP_TRANSFORMER_CLS_TO_WRAP", "").split(",") if (n := x.strip())]; layers = asked or lesson.model._no_split_modules or ()
+    found = [m for m in lesson.model.modules() if type(m).__name__ in layers]; missing = set(asked)-{type(m).__name__ for m in found}
+    if missing or not found: raise RecipeError(f"no part of {type(lesson.model).__name__} is called {' or '.join(sorted(missing)) or 'a layer by the model itself'}, so it would not be cut there, and gathered at once. Launch with --fsdp_transformer_layer_cls_to_wrap and the name of its layers, such as {', '.join(sorted({type(m).__name__ for m in lesson.model.modules()})[:12])}")
     for m in found: fully_shard(m, mesh=mesh, reshard_after_forward=not stay)
     fully_shard(lesson, mesh=mesh)
 

@@ -108,17 +108,27 @@ def folded(
     return [{**m, "content": f"{said}\n\n{m['content']}"} if i==first else m for i,m in enumerate(rest)]
 
 # %% ../nbs/03_teachers.ipynb #137ffff0
+def _first_above(c, u):
+    "(rows, 1): the first place at which a cumulative sum is above u, so one that adds to it"
+    import torch
+    return torch.searchsorted(c, torch.minimum(u, c[:,-1:]*(1-2**-22)), right=True).clamp(max=c.shape[1]-1)
+
 def draw(
     logits,      # (rows, vocabulary)
     temperature, # 0 takes the likeliest
+    block=256,   # words that are summed at once, where there is much to sum
 ):               # (rows,) token ids
     "One token a row, by the inverse of the cumulative distribution"
-    import torch
+    import torch, torch.nn.functional as F
     if not temperature > 0: return logits.argmax(-1)
-    c = (logits.float()-logits.float().amax(-1, keepdim=True)).div_(temperature).exp_().cumsum(-1)    # not divided by its sum: u is multiplied with it
-    u = torch.rand(len(c), 1, device=c.device)*c[:,-1:]
-    return torch.searchsorted(c, u, right=True)[:,0].clamp(max=c.shape[1]-1)
+    p = (logits.float()-logits.float().amax(-1, keepdim=True)).div_(temperature).exp_(); n, words = p.shape    # not divided by its sum: u is multiplied with it
+    u = torch.rand(n, 1, device=p.device)
+    if n*words < 2**16: c = p.cumsum(-1); return _first_above(c, u*c[:,-1:])[:,0]
+    p = (F.pad(p, (0, -words % block)) if words % block else p).view(n, -1, block); c = p.sum(-1).cumsum(-1); u = u*c[:,-1:]
+    b = _first_above(c, u); inside = p[torch.arange(n, device=p.device), b[:,0]].cumsum(-1)
+    return (b*block+_first_above(inside, u-F.pad(c, (1, 0)).gather(1, b)))[:,0]
 
+# %% ../nbs/03_teachers.ipynb #137ffff2
 def _sample(lm, ids, mask, temperature, max_new_tokens, tell=lambda ended, t: None):
     import torch
     from kdnb.decode import Decoder, Steps, decodes, scores
@@ -127,10 +137,10 @@ def _sample(lm, ids, mask, temperature, max_new_tokens, tell=lambda ended, t: No
     steps, head = (Decoder if decodes(lm.model) else Steps)(lm.model, ids, mask, max_new_tokens), lm.words; h = steps.last
     for t in range(max_new_tokens):
         x = draw(scores(h, head), temperature)
-        out[rows,t] = x; done |= torch.isin(x, ends)
-        tell(len(ids)-len(rows)+int(done.sum()), t+1)
-        if done.all() or t==max_new_tokens-1: break
-        if done.float().mean() > .2: keep = (~done).nonzero()[:,0]; steps.keep(keep); rows, x, done = rows[keep], x[keep], done[keep]
+        out[rows,t] = x; done |= torch.isin(x, ends); ended = int(done.sum())
+        tell(len(ids)-len(rows)+ended, t+1)
+        if ended==len(rows) or t==max_new_tokens-1: break
+        if ended > .2*len(rows): keep = (~done).nonzero()[:,0]; steps.keep(keep); rows, x, done = rows[keep], x[keep], done[keep]
         h = steps.step(x)
     return out.tolist()
 

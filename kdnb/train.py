@@ -239,11 +239,14 @@ class _Work:
         save_checkpoint(self.run.folder, step, self.student, optimizer_state(named, optimizer), self.run.meter, self.beside); self.saved = time.monotonic()
 
 # %% ../nbs/11_train.ipynb #421fc0f6
-def tune_allocator():
-    "Let glibc keep freed memory. Linux only; elsewhere nothing happens"
+def tune_allocator(
+    size=float("inf"), # weights of the student
+):
+    "Let glibc keep freed memory, from 5 million weights on: for less it gains nothing. Linux only; elsewhere nothing happens"
     import ctypes
+    if size < 5e6: return
     with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL("libc.so.6"); libc.mallopt(-3, 2**30); libc.mallopt(-1, 2**31-1)    # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
+        libc = ctypes.CDLL("libc.so.6"); (libc.mallopt(-3, 2**30) or libc.mallopt(-3, 2**25)) and libc.mallopt(-1, 2**31-1)    # M_MMAP_THRESHOLD, which older ones limit to 32 MB; M_TRIM_THRESHOLD
 
 def _precision(run, device, size):
     "As the recipe has it; of a run that has begun, on the same kind of device, as it began"
@@ -264,7 +267,7 @@ def _load(run):
     if w.across: run.emit(kind="note", text=f"{r.student} reads other tokens than {r.teacher}: the comparison across tokenizers is approximate, and only cross-entropy is measured on held-out answers")
     w.precision, why = _precision(run, device, w.student.size)
     if w.precision=="bf16" and w.model: w.weights; teacher.model.to(torch.bfloat16)    # known as they lie on disk, whatever they are turned into here
-    if device=="cpu" and w.student.size > 2e7: tune_allocator()
+    if device=="cpu": tune_allocator(w.student.size)
     if run.leads: write(run.folder/"environment.json", json.dumps(_environment(run, teacher, w.student, device, w.precision, why), indent=1))
     if (n := processes()[1]) > 1: run.emit(kind="note", text=f"{n} processes train together, each with its part of every batch{' and of the student (FSDP)' if in_parts() else ''}; this is the first")
     skill, size = load_skill(r.skill, r.data), f"{w.model.size:,} weights" if w.model else "recorded text"
@@ -382,7 +385,7 @@ def _finish(w):
     write_rows(f/"answers.jsonl", said.drop(columns="ids").to_dict("records"))
     write(f/"metrics.json", json.dumps(metrics, indent=1))
     if w.student.adapters is not None:
-        with new_folder(f/"adapters") as tmp: keep_adapters(w.student, tmp)
+        with new_folder(f/"adapters") as tmp: keep_adapters(w.student, tmp); (tmp/"README.md").unlink(missing_ok=True)    # peft's is a form that nobody filled in
         merged(w.student)
     with new_folder(f/"student") as tmp: w.student.model.save_pretrained(tmp); w.student.tokenizer.save_pretrained(tmp)
     if (m := w.reward()) is not None:

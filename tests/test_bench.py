@@ -16,6 +16,14 @@ def test_both_sides_read_the_same_rows_and_begin_alike():
     P, C = rows(SMALL, 4); assert (len(P), len(P[0]), len(C[0]))==(12, 5, 7) and rows(SMALL, 4)==(P, C) and max(map(max, P+C)) < 120
     t = tokenizer(120); assert len(t)==120 and t(t.decode(P[0]), add_special_tokens=False)["input_ids"]==P[0]
 
+def test_who_keeps_memory(monkeypatch):
+    "What `kdnb distill` sets is set where kdnb trains, and nowhere else"
+    seen = []; monkeypatch.setattr("kdnb.train.tune_allocator", lambda size=None: seen.append(size))
+    for v in ("kdnb", "kdnb cached", "kdnb on-policy"): VARIANTS[v](SMALL, 1, lambda: None)
+    size = sum(p.numel() for p in model(SMALL, "student").parameters()); assert seen==[size]*3
+    for v in ("kdnb sampler", "hf generate", "naive"): VARIANTS[v](SMALL, 1, lambda: None)
+    assert len(seen)==3
+
 def first_loss(variant, monkeypatch):
     "The loss of a variant's first step, as its library computes it"
     import torch, torch.nn.functional as F

@@ -21,6 +21,7 @@ def test_what_a_run_writes(tmp_path):
     tiny = load_tiny(); base = load_student("layers:2", tiny); ids = torch.arange(1, 21)[None]; mask = torch.ones_like(ids)
     whole = load_lm(run.folder/"student", "whole", {}, local_files_only=True); ours, before = (lm.hidden(ids, mask) for lm in (whole, base))
     assert not any("lora" in n for n,_ in whole.model.named_parameters()) and whole.size==base.size and not torch.allclose(ours, before, atol=1e-2)
+    assert sorted(p.name for p in (run.folder/"adapters").iterdir())==["adapter_config.json", "adapter_model.safetensors"]
     assert '"base_model_name_or_path": "layers:2 of tiny"' in (run.folder/"adapters"/"adapter_config.json").read_text()    # which nobody takes for the teacher
     base.model = PeftModel.from_pretrained(base.model, run.folder/"adapters"); assert torch.allclose(base.model.get_base_model().base_model(input_ids=ids, attention_mask=mask).last_hidden_state, ours, atol=1e-5)
     assert torch.equal(whole.head, tiny.head)    # the head is no map that learns
