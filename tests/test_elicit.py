@@ -49,7 +49,7 @@ def test_a_set_with_a_server_and_a_budget(serve, kdnb, tmp_path):
     assert {"data.parquet","README.md","samples.html","drops.jsonl","replies.jsonl","recipe.yaml"}=={f.name for f in folder.iterdir()} and page.count("<article") > 10 and "sk-" not in page
 
 def test_ctrl_c_says_what_is_kept(serve, kdnb, tmp_path):
-    s = serve(world, delay=.02); recipe(tmp_path, s.name, prompts=60)
+    s = serve(world, delay=.08); recipe(tmp_path, s.name, prompts=60)
     p = subprocess.Popen([KDNB, "elicit", "r.yaml"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     end = time.time()+120
     while len(s.asked) < 40 and p.poll() is None and time.time() < end: time.sleep(.01)
