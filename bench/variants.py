@@ -142,4 +142,4 @@ VARIANTS = { # name -> what it does
 RATIOS = [ # (who, against whom), as many steps of the same rows
     ("kdnb", "trl"), ("kdnb", "naive"), ("kdnb jsd", "trl jsd"), ("kdnb bf16", "trl bf16"), ("kdnb cached", "trl"), ("kdnb top-32", "trl"),
     ("kdnb on-policy", "trl on-policy"), ("kdnb on-policy", "trl distillation"), ("kdnb on-policy bf16 x4", "trl distillation bf16 x4"),
-    ("kdnb", "distill-anything"), ("kdnb run", "kdnb by hand"), ("kdnb sampler", "hf generate")]
+    ("kdnb", "distill-anything"), ("kdnb cached", "distill-anything"), ("kdnb run", "kdnb by hand"), ("kdnb sampler", "hf generate")]
