@@ -46,7 +46,8 @@ def adapt(
     names = maps_of(student.model); ends = sorted({n.rpartition(".")[2] for n in names})
     for t in lora.targets:
         if not any(n==t or n.endswith("."+t) for n in names): raise RecipeError(f"lora.targets names '{t}', and no linear map of {student.name} but the head ends so. {nearest(t, ends)}")
-    most = max(min(student.model.get_submodule(n).weight.shape) for n in names if not lora.targets or n.endswith(tuple(lora.targets)))
+    sides = lambda m: (m.in_features, m.out_features) if hasattr(m, "in_features") else m.weight.shape
+    most = max((min(sides(student.model.get_submodule(n))) for n in names if not lora.targets or n.endswith(tuple(lora.targets))), default=0)
     if lora.rank > most: raise RecipeError(f"lora.rank is {lora.rank}, and no map of {student.name} that it is put on has a rank above {most}. Choose a smaller one, 4 to 64 as a rule, or lora.rank 0, which trains all weights")
     how = LoraConfig(task_type="CAUSAL_LM", r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=list(lora.targets) or ends)
     with seeded(seed), warnings.catch_warnings(): warnings.simplefilter("ignore", FutureWarning); student.adapters = get_peft_model(student.model, how)    # peft asks transformers in its old words

@@ -126,7 +126,7 @@ def draw(
     if n*words < 2**16: c = p.cumsum(-1); return _first_above(c, u*c[:,-1:])[:,0]
     p = (F.pad(p, (0, -words % block)) if words % block else p).view(n, -1, block); c = p.sum(-1).cumsum(-1); u = u*c[:,-1:]
     b = _first_above(c, u); inside = p[torch.arange(n, device=p.device), b[:,0]].cumsum(-1)
-    return (b*block+_first_above(inside, u-F.pad(c, (1, 0)).gather(1, b)))[:,0]
+    return (b*block+_first_above(inside, u-F.pad(c, (1, 0)).gather(1, b)))[:,0].clamp(max=words-1)    # of logits that are no numbers as well
 
 # %% ../nbs/03_teachers.ipynb #137ffff2
 def _sample(lm, ids, mask, temperature, max_new_tokens, tell=lambda ended, t: None):
